@@ -1,0 +1,44 @@
+# Every target does its own set-up, in .venv; a second call finds the stamp and goes on at once.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: install demo test bench docs clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+# One line per download and one at the end, instead of pip's hundreds.
+PIP_INSTALL := $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check
+BRIEF := | { grep --line-buffered -E '^ *Downloading .*\.whl |^Installing|^Successfully' || true; } | cut -c -100
+
+install: .venv/.installed-dev
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed-%: pyproject.toml | .venv/bin/python
+	@echo "Installing sklearn_kmfeat[$*] into .venv (PyTorch is large: the first time takes minutes)"
+	@set -o pipefail; $(PIP_INSTALL) --editable '.[$*]' $(BRIEF)
+	@touch $@
+
+demo: install
+	$(BIN)/python examples/demo.py
+
+# One thread a worker: the workers are the parallelism.
+test: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/codespell
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+bench: install
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/accuracy.py --quick
+
+docs: .venv/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo "The pages: docs/_build/html/index.html"
+
+# What was built, not .venv, which costs minutes: `rm -rf .venv` if it should go.
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache
+	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

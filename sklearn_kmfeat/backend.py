@@ -1,0 +1,88 @@
+"""Devices, precision and memory."""
+
+from contextlib import contextmanager
+
+import torch
+from sklearn import get_config
+
+# Larger batches fall out of the processor's cache, smaller ones cost calls.
+_CPU_COLUMN_BYTES = 24 * 2**20
+_CPU_CODE_BYTES = 20 * 2**20
+
+
+def resolve_device(device):
+    """The torch device that a `device` parameter means.
+
+    Parameters
+    ----------
+    device : str, torch.device or None
+        None is the CPU; ``"auto"`` the first of CUDA, MPS and CPU that is there.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        When the device is unknown or not there.
+    """
+    if device is None:
+        return torch.device("cpu")
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device must be None, 'auto', or a torch device such as 'cuda' or 'cuda:1', got "
+            f"{device!r}."
+        ) from error
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(found.type, False):
+        raise ValueError(f"device={device!r} was asked for, but this machine has none.")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r} was asked for, but there are {torch.cuda.device_count()} of them."
+        )
+    return found
+
+
+@contextmanager
+def matmul_precision(precision):
+    """Run float32 products in reduced precision inside the block, for ``"fast"``.
+
+    The switch is the process's own and is put back.
+    """
+    if precision == "exact":
+        yield
+        return
+    settings = (
+        (torch.backends.mkldnn.matmul, "bf16"),
+        (torch.backends.cuda.matmul, "tf32"),
+    )
+    before = [backend.fp32_precision for backend, _ in settings]
+    try:
+        for backend, fast in settings:
+            backend.fp32_precision = fast
+        yield
+    finally:
+        for (backend, _), value in zip(settings, before, strict=True):
+            backend.fp32_precision = value
+
+
+def scratch_bytes(device):
+    """Bytes for the patches and for the codes of one batch.
+
+    Together at most scikit-learn's `working_memory`; less on a CPU, for its cache.
+    """
+    half = int(get_config()["working_memory"] * 2**19)
+    if device.type != "cpu":
+        return half, half
+    return min(half, _CPU_COLUMN_BYTES), min(half, _CPU_CODE_BYTES)

@@ -1,0 +1,366 @@
+"""The machine that all patch learners share: prepare, learn, encode, pool."""
+
+import warnings
+from abc import abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .backend import matmul_precision, resolve_device
+from .core.contrast import auto_eps, contrast_normalize, mean_variance
+from .core.encoders import ENCODERS
+from .core.kmeans import Dictionary
+from .core.pooling import POOLS
+from .core.whitening import add_moments, no_moments
+from .encoding import Encoding, Pooling
+from .geometry import pair, patch_grid
+from .images import check_images, described_shape, remember
+from .preprocessing import ZCAWhitener, mean_image_variance
+from .progress import FitProgress, Tenths
+from .sampling import batch_size, cut_patches, draw_locations, even_counts
+from .stream import Stream
+
+_POSITIVE = Interval(Integral, 1, None, closed="left")
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+
+
+def _makes_rows(estimator):
+    return estimator.output == "features"
+
+
+class PatchBank(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """Base of the estimators that learn a dictionary of patches and encode with it.
+
+    A subclass names its parameters in ``__init__`` and says in `_learn` how the
+    dictionary comes out of prepared patches, and in `_n_atoms` how large it is.
+    """
+
+    _parameter_constraints = {
+        "patch_size": [_POSITIVE, tuple, list],
+        "stride": [_POSITIVE, tuple, list],
+        "image_shape": [tuple, list, None],
+        "n_patches": [_POSITIVE, None],
+        "contrast": [StrOptions({"patch", "image"}), None],
+        "contrast_eps": [_NOT_NEGATIVE, StrOptions({"auto"})],
+        "whiten_eps": [_NOT_NEGATIVE, None],
+        "init": [StrOptions({"sample", "k-means++"})],
+        "max_iter": [_POSITIVE],
+        "tol": [_NOT_NEGATIVE],
+        "n_init": [_POSITIVE],
+        "encoder": [StrOptions(set(ENCODERS))],
+        "alpha": [_NOT_NEGATIVE],
+        "knn_fraction": [Interval(Real, 0, 1, closed="right")],
+        "split_sign": ["boolean"],
+        "pool": [StrOptions(set(POOLS))],
+        "pool_grid": [_POSITIVE, tuple, list, None],
+        "pool_size": [_POSITIVE, tuple, list, None],
+        "output": [StrOptions({"features", "maps"})],
+        "device": [str, torch.device, None],
+        "precision": [StrOptions({"exact", "fast"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @property
+    @abstractmethod
+    def _n_atoms(self):
+        """Size of the dictionary that was asked for: parameter name and value."""
+
+    #: How a filter follows from the patches it wins: see `stream.Stream`.
+    _update = "mean"
+
+    @abstractmethod
+    def _learn(self, patches, rng, on_iteration):
+        """A Dictionary from prepared patches (m, d), which may be overwritten."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the dictionary.
+
+        An interrupted fit leaves the estimator as it was.
+
+        Parameters
+        ----------
+        X : array of shape (n, H, W), (n, H, W, C) or (n, f), or list of images
+            Integers or floats in any range; see the class for the forms.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : estimator
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            For images that do not fit the parameters: a patch larger than an image,
+            fewer patches than filters, NaN or infinity, and the like.
+        """
+        images = check_images(self, X, image_shape=self.image_shape)
+        rng = check_random_state(self.random_state)
+        progress = FitProgress(self, self.n_init, X)
+        with torch.no_grad(), matmul_precision(self.precision):
+            patches, image_eps = self._draw(images, rng, progress)
+            prepared, whitener, contrast_eps = self._prepare(patches, image_eps)
+            shared = self._described(images, whitener, contrast_eps)
+            dictionary = self._best_of_runs(prepared, rng, progress, shared)
+        self._warn_if_fewer(len(dictionary.centers))
+        fitted = shared | self._learned(dictionary, shared)
+        progress.end(lambda: fitted)
+        remember(self, X, images)
+        self.__dict__.update(fitted)
+        self.__dict__.pop("_stream", None)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn from one more batch of images.
+
+        The first batch sets the contrast epsilon, starts the dictionary and runs k-means;
+        each later batch first updates the whitening, then gives its patches to their
+        filters and updates these once. What is guaranteed: after any number of batches
+        the whitening is that of all patches drawn so far, however they were split, and
+        each filter is the mean (spherical: the gain-weighted direction) of all patches
+        it has won, expressed in the whitening of now. Early patches stay where they were
+        assigned, so the result depends on the order of the batches, as with any
+        mini-batch k-means. After `fit`, it goes on from there. Each call draws up to
+        `n_patches` patches.
+
+        Parameters
+        ----------
+        X : array or list of images
+            As in `fit`. The first batch must hold at least as many different patches as
+            there are filters.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : estimator
+            Fitted.
+        """
+        if not hasattr(self, "cluster_centers_"):
+            return self.fit(X)
+        images = check_images(self, X, image_shape=self.image_shape, reset=False)
+        stream = getattr(self, "_stream", None) or Stream.of(self)
+        rng = stream.rng or check_random_state(self.random_state)
+        with torch.no_grad(), matmul_precision(self.precision):
+            image_eps = self.contrast_eps_ if self.contrast == "image" else None
+            patches = self._cut(images, rng, image_eps)
+            if self.contrast == "patch":
+                patches = contrast_normalize(patches, self.contrast_eps_)
+            whitener = self.whitener_
+            if whitener is not None:
+                moments = add_moments(whitener._moments, patches)
+                whitener = ZCAWhitener.from_moments(moments, self.whiten_eps)
+            stream, dictionary = stream.updated(patches, whitener)
+        shared = self._described(images, whitener, self.contrast_eps_)
+        shared["image_shape_"] = self.image_shape_
+        self.__dict__.update(shared | self._learned(dictionary, shared))
+        self._stream = stream._replace(rng=rng)
+        return self
+
+    def transform(self, X):
+        """Encode every location and pool.
+
+        Parameters
+        ----------
+        X : array or list of images
+            In the form and pixel range of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, cells * K')
+            For ``output="features"``, in the order (cell row, cell column, filter).
+            ``output="maps"`` gives (n, H', W', K'): every location, or every window of
+            `pool_size` locations. float64 for float64 images, otherwise float32.
+        """
+        check_is_fitted(self)
+        images = check_images(self, X, image_shape=self.image_shape, reset=False)
+        encoding = Encoding.of(self, images)
+        told = Tenths(self, len(images)) if self.verbose else None
+        with torch.no_grad(), matmul_precision(self.precision):
+            return encoding.features(images, told)
+
+    def predict(self, X):
+        """The nearest filter of every location, in whitened space.
+
+        Parameters
+        ----------
+        X : array or list of images
+            In the form and pixel range of `fit`.
+
+        Returns
+        -------
+        labels : int64 ndarray
+            (n, H', W') for images, (n,) for ready patches, and a list of (H', W') for
+            images of different sizes.
+        """
+        check_is_fitted(self)
+        images = check_images(self, X, image_shape=self.image_shape, reset=False)
+        encoding = Encoding.of(self, images, encoder="hard", split_sign=False)
+        with torch.no_grad(), matmul_precision(self.precision):
+            labels = encoding.labels(images)
+        if images.shape is None:
+            return labels
+        labels = np.stack(labels)
+        return labels.ravel() if images.ready else labels
+
+    def to_torch(self):
+        """The fitted encoder as a torch module.
+
+        Returns
+        -------
+        torch.nn.Module
+            Takes tensors (n, C, H, W) in the pixel range of `fit` and gives the numbers
+            of `transform`: (n, features), or maps (n, K', H', W'). Its filters are a
+            parameter, so it can be fine-tuned.
+        """
+        from .torch_module import DenseEncoder
+
+        check_is_fitted(self)
+        return DenseEncoder.from_bank(self)
+
+    @available_if(_makes_rows)
+    def get_feature_names_out(self, input_features=None):
+        """Name the features.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str
+            The class name in lower case and a number. Only for ``output="features"``.
+        """
+        return super().get_feature_names_out(input_features)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    # From images to prepared patches
+
+    def _draw(self, images, rng, progress):
+        """The patches to learn from, and the epsilon of image contrast."""
+        image_eps = None
+        if self.contrast == "image":
+            image_eps = self._resolved_eps(lambda: mean_image_variance(images))
+        n_batches = -(-len(images) // batch_size(images)(images.sizes[0]))
+        with progress.task("reading patches", n_batches) as task:
+            patches = self._cut(images, rng, image_eps, task.step)
+        name, wanted = self._n_atoms
+        if len(patches) < wanted:
+            raise ValueError(
+                f"{name}={wanted} needs at least as many patches, but n_samples={len(images)} "
+                f"images gave only {len(patches)}."
+            )
+        return patches, image_eps
+
+    def _cut(self, images, rng, image_eps, on_batch=None):
+        grid = patch_grid(self.patch_size, self.stride, images)
+        available = np.array([np.prod(grid.map_shape(size)) for size in images.sizes])
+        total = available.sum() if self.n_patches is None else self.n_patches
+        counts = even_counts(available, total, rng)
+        locations = draw_locations(available, counts, rng)
+        device = resolve_device(self.device)
+        return cut_patches(images, grid, locations, device, image_eps, on_batch)
+
+    def _prepare(self, patches, image_eps):
+        """Contrast-normalised, whitened patches; the whitener; the epsilon of contrast."""
+        contrast_eps = image_eps
+        if self.contrast == "patch":
+            contrast_eps = self._resolved_eps(lambda: mean_variance(patches))
+            patches = contrast_normalize(patches, contrast_eps)
+        if self.whiten_eps is None:
+            return patches, None, contrast_eps
+        moments = add_moments(no_moments(patches.shape[1]), patches)
+        whitener = ZCAWhitener.from_moments(moments, self.whiten_eps)
+        return whitener._whiten(patches), whitener, contrast_eps
+
+    def _resolved_eps(self, variance):
+        return auto_eps(variance()) if self.contrast_eps == "auto" else float(self.contrast_eps)
+
+    # From prepared patches to fitted attributes
+
+    def _best_of_runs(self, prepared, rng, progress, shared):
+        best = None
+        for run in range(self.n_init):
+            last = run == self.n_init - 1
+            with progress.task("iteration", self.max_iter) as task:
+
+                def on_iteration(centers, inertia, task=task):
+                    return task.step(
+                        f", inertia {inertia:.6g}",
+                        lambda: shared | self._preview(centers, inertia, task.n_steps, shared),
+                    )
+
+                patches = prepared if last else prepared.clone()
+                found = self._learn(patches, rng, on_iteration)
+            if best is None or found.inertia < best.inertia:
+                best = found
+        return best
+
+    def _described(self, images, whitener, contrast_eps):
+        """The fitted attributes that do not depend on the dictionary."""
+        grid = patch_grid(self.patch_size, self.stride, images)
+        return {
+            "whitener_": whitener,
+            "contrast_eps_": contrast_eps,
+            "image_shape_": described_shape(images),
+            "_n_cells": int(np.prod(Pooling.of(self).shape(images, grid))),
+        }
+
+    def _learned(self, dictionary, shared):
+        """The fitted attributes that the dictionary gives."""
+        centers = dictionary.centers.cpu().numpy()
+        shape = shared["image_shape_"]
+        return {
+            "cluster_centers_": centers,
+            "filters_": centers.reshape(len(centers), *self._filter_shape(centers, shape)),
+            "counts_": dictionary.counts.cpu().numpy(),
+            "inertia_": dictionary.inertia,
+            "n_iter_": dictionary.n_iter,
+            "_n_features_out": shared["_n_cells"] * len(centers) * (1 + self.split_sign),
+        }
+
+    def _preview(self, centers, inertia, n_iter, shared):
+        counts = torch.zeros(len(centers), dtype=torch.int64)
+        return self._learned(Dictionary(centers, counts, inertia, n_iter), shared)
+
+    def _filter_shape(self, centers, image_shape):
+        size = pair(self.patch_size, "patch_size")
+        width = centers.shape[1]
+        if image_shape is None and width % (size[0] * size[1]):
+            return (1, 1, width)
+        return (*size, width // (size[0] * size[1]))
+
+    def _warn_if_fewer(self, n_found):
+        name, wanted = self._n_atoms
+        if n_found < wanted:
+            warnings.warn(
+                f"Only {n_found} different filters came out of {name}={wanted}: the patches "
+                "have no more different values than that.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )

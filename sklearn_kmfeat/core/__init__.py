@@ -1,0 +1,1 @@
+"""Pure functions on tensors: no estimators, no validation, no state."""

@@ -1,0 +1,244 @@
+"""The fused encoder: images to pooled codes, without holding patches or maps."""
+
+from typing import NamedTuple
+
+import torch
+
+from .contrast import contrast_normalize
+from .encoders import ENCODERS
+from .patches import map_shape, patch_columns
+
+# Below this many filters the product is laid out with the locations last, which
+# vectorises reductions over few filters.
+_MANY_FILTERS = 256
+
+
+class Projection(NamedTuple):
+    """The map from patches to affinities.
+
+    Attributes
+    ----------
+    whitening : tensor of shape (d + 1, d + 1), or None
+        Applied first where the whitened patch itself is needed: takes a patch over a one
+        to the whitened patch over a one.
+    matrix : tensor of shape (K, d + 1) or (K, d + 2)
+        Multiplies the patch, a one and, for distances, the patch's squared norm.
+    """
+
+    whitening: torch.Tensor | None
+    matrix: torch.Tensor
+
+
+class DenseCode(NamedTuple):
+    """Everything that encoding a location needs."""
+
+    patch_size: tuple
+    stride: tuple
+    contrast: str | None
+    contrast_eps: float | None
+    projection: Projection
+    encoder: str
+    alpha: float
+    knn_fraction: float
+
+
+def project(filters, affinity, whitening=None, mean=None):
+    """Fold dictionary and whitening into one product where that is possible.
+
+    Parameters
+    ----------
+    filters : tensor of shape (K, d)
+        In whitened space.
+    affinity : {"response", "nearness", "distance"}
+    whitening, mean : tensors of shape (d, d) and (d,), or None
+        A patch x is whitened as ``(x - mean) @ whitening``.
+
+    Returns
+    -------
+    Projection
+        On the device and in the dtype of `filters`.
+    """
+    wide = filters.dtype if filters.device.type == "mps" else torch.float64
+    filters, dtype = filters.to(wide), filters.dtype
+    squares = filters.square().sum(1, keepdim=True)
+    offset = None
+    if whitening is not None:
+        whitening = whitening.to(filters)
+        offset = -(mean.to(filters) @ whitening)[:, None]
+    if affinity == "distance":
+        matrix = torch.cat([-2 * filters, squares, torch.ones_like(squares)], 1)
+        if whitening is None:
+            return Projection(None, matrix.to(dtype))
+        affine = torch.eye(len(whitening) + 1).to(whitening)
+        affine[:-1] = torch.cat([whitening.T, offset], 1)
+        return Projection(affine.to(dtype), matrix.to(dtype))
+    bias = -squares / 2 if affinity == "nearness" else torch.zeros_like(squares)
+    if whitening is not None:
+        bias = bias + filters @ offset
+        filters = filters @ whitening.T
+    return Projection(None, torch.cat([filters, bias], 1).to(dtype))
+
+
+def prepared_columns(images, code):
+    """Patches as the columns that the projection multiplies.
+
+    Parameters
+    ----------
+    images : tensor of shape (n, H, W, C)
+        Normalised already where the contrast is that of the image.
+    code : DenseCode
+
+    Returns
+    -------
+    tensor of shape (d + 1, n * H' * W') or (d + 2, n * H' * W')
+        The patch, normalised and, for distances, whitened; a one; the squared norm.
+    """
+    whitening, matrix = code.projection
+    columns = patch_columns(images, code.patch_size, code.stride)
+    if code.contrast == "patch":
+        patches = columns[:-1]
+        if columns.requires_grad:
+            columns = torch.cat([contrast_normalize(patches, code.contrast_eps, 0), columns[-1:]])
+        else:
+            contrast_normalize(patches, code.contrast_eps, 0, out=patches)
+    if whitening is not None:
+        columns = whitening @ columns
+    if matrix.shape[1] > len(columns):
+        columns = torch.cat([columns, columns[:-1].square().sum(0, keepdim=True)])
+    return columns
+
+
+def affinities(columns, matrix, out=None):
+    """Affinities of prepared patches to filters.
+
+    Parameters
+    ----------
+    columns : tensor of shape (d', L)
+    matrix : tensor of shape (K, d')
+    out : tensor of at least L * K values or None, default=None
+        Memory for the result. Fresh memory for every product would cost as much time as
+        the product itself; None where gradients are wanted.
+
+    Returns
+    -------
+    tensor of shape (L, K)
+        Of either memory layout.
+    """
+    few = len(matrix) < _MANY_FILTERS
+    left, right = (matrix, columns) if few else (columns.T, matrix.T)
+    if out is not None:
+        shape = left.shape[0], right.shape[1]
+        out = out[: shape[0] * shape[1]].view(shape)
+    values = torch.mm(left, right, out=out)
+    return values.T if few else values
+
+
+def affinity_maps(images, code, workspace=None):
+    """Affinities at every location, a few images at a time.
+
+    Parameters
+    ----------
+    images : tensor of shape (n, H, W, C)
+        Normalised already where the contrast is that of the image.
+    code : DenseCode
+    workspace : tensor or None, default=None
+        Memory for the affinities, used again and again: it decides how many images are
+        done at a time. None: all of them.
+
+    Yields
+    ------
+    tensor of shape (some images, H', W', K)
+        To be used before the next one is asked for.
+    """
+    n, height, width, _ = images.shape
+    down, across = map_shape((height, width), code.patch_size, code.stride)
+    matrix = code.projection.matrix
+    columns = prepared_columns(images, code)
+    locations = down * across
+    at_once = n if workspace is None else max(1, len(workspace) // (locations * len(matrix)))
+    for start in range(0, n, at_once):
+        stop = min(start + at_once, n)
+        some = columns[:, start * locations : stop * locations]
+        yield affinities(some, matrix, workspace).view(stop - start, down, across, -1)
+
+
+def encode(values, code):
+    """Codes from affinities.
+
+    Parameters
+    ----------
+    values : tensor of shape (n, H', W', K)
+        May be overwritten.
+    code : DenseCode
+
+    Returns
+    -------
+    tensor of shape (n, H', W', K)
+    """
+    encoder = ENCODERS[code.encoder].code
+    flat = values.flatten(0, 2)
+    return encoder(flat, alpha=code.alpha, knn_fraction=code.knn_fraction).view(values.shape)
+
+
+def label_maps(images, code, rows_at_once):
+    """The filter with the largest affinity at every location.
+
+    Parameters
+    ----------
+    images : tensor of shape (n, H, W, C)
+        Normalised already where the contrast is that of the image.
+    code : DenseCode
+        Whose affinity is not a distance.
+    rows_at_once : int
+        Rows of locations that are held at once.
+
+    Returns
+    -------
+    int64 tensor of shape (n, H', W')
+    """
+    height, down = code.patch_size[0], code.stride[0]
+    n_rows = (images.shape[1] - height) // down + 1
+    labels = []
+    for start in range(0, n_rows, rows_at_once):
+        stop = min(start + rows_at_once, n_rows)
+        strip = images[:, start * down : (stop - 1) * down + height]
+        labels.append(torch.cat([v.argmax(-1) for v in affinity_maps(strip, code)]))
+    return torch.cat(labels, 1)
+
+
+def normalized_images(images, code):
+    """The images, normalised where the contrast is that of the image."""
+    if code.contrast != "image":
+        return images
+    return contrast_normalize(images.flatten(1), code.contrast_eps).view(images.shape)
+
+
+def encode_pooled(images, code, cells, rows_at_once, workspace=None):
+    """Codes pooled over cells.
+
+    The maps exist only for a strip of at most `rows_at_once` rows of locations.
+
+    Parameters
+    ----------
+    images : tensor of shape (n, H, W, C)
+    code : DenseCode
+    cells : Cells
+        For maps of this size.
+    rows_at_once : int
+    workspace : tensor or None, default=None
+        Memory for the codes: see `affinity_maps`.
+
+    Returns
+    -------
+    tensor of shape (n, cell rows, cell columns, K)
+    """
+    images = normalized_images(images, code)
+    height, down = code.patch_size[0], code.stride[0]
+    n_rows = cells.row_edges[-1]
+    strips = []
+    for start in range(0, n_rows, rows_at_once):
+        stop = min(start + rows_at_once, n_rows)
+        strip = images[:, start * down : (stop - 1) * down + height]
+        maps = affinity_maps(strip, code, workspace)
+        strips.append(torch.cat([cells.reduce(encode(values, code), start) for values in maps]))
+    return cells.finish(strips)

@@ -1,0 +1,258 @@
+"""Dictionaries from rows: seeding, Lloyd's and spherical k-means."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .assign import nearest, squared_errors, sums_by_label
+
+_REPAIRS = 20
+
+
+class Dictionary(NamedTuple):
+    """A learned dictionary.
+
+    Attributes
+    ----------
+    centers : tensor of shape (k, d)
+    counts : int64 tensor of shape (k,)
+        Rows that each centre wins.
+    inertia : float
+        Sum of squared errors of the rows.
+    n_iter : int
+    """
+
+    centers: torch.Tensor
+    counts: torch.Tensor
+    inertia: float
+    n_iter: int
+
+
+def sample_rows(X, n_rows, rng):
+    """Different rows drawn at random; fewer where there are not so many.
+
+    Parameters
+    ----------
+    X : tensor of shape (n, d)
+    n_rows : int
+    rng : numpy RandomState
+
+    Returns
+    -------
+    tensor of shape (at most n_rows, d)
+    """
+    order = rng.permutation(len(X))
+    drawn = X[:0]
+    for start in range(0, len(order), 2 * n_rows):
+        index = torch.from_numpy(order[start : start + 2 * n_rows]).to(X.device)
+        drawn = _first_of_equals(torch.cat([drawn, X[index]]))
+        if len(drawn) >= n_rows:
+            break
+    return drawn[:n_rows].clone()
+
+
+def kmeans_plusplus(X, n_rows, rng):
+    """Greedy k-means++ seeding (Arthur & Vassilvitskii 2007).
+
+    Each new centre is the best of ``2 + log(n_rows)`` rows drawn in proportion to
+    their squared distance from the centres so far, as in scikit-learn.
+
+    Parameters
+    ----------
+    X : tensor of shape (n, d)
+    n_rows : int
+    rng : numpy RandomState
+
+    Returns
+    -------
+    tensor of shape (at most n_rows, d)
+        Fewer rows where X has not so many different ones.
+    """
+    trials = 2 + int(np.log(n_rows))
+    norms = X.square().sum(1)
+    chosen = [int(rng.randint(len(X)))]
+    closest = _distances_to(X, norms, chosen)[0]
+    closest[chosen[0]] = 0
+    while len(chosen) < n_rows:
+        cumulative = closest.double().cumsum(0).cpu().numpy()
+        if cumulative[-1] <= 0:
+            break
+        draws = rng.random_sample(trials) * cumulative[-1]
+        candidates = np.minimum(np.searchsorted(cumulative, draws, side="right"), len(X) - 1)
+        distances = torch.minimum(_distances_to(X, norms, candidates), closest)
+        best = int(distances.sum(1, dtype=torch.float64).argmin())
+        chosen.append(int(candidates[best]))
+        closest = distances[best].clone()
+        closest[chosen[-1]] = 0
+    return _first_of_equals(X[torch.tensor(chosen, device=X.device)])
+
+
+def lloyd(X, centers, *, max_iter, tol, on_iteration=None):
+    """Lloyd's algorithm from given centres.
+
+    Centres that win nothing move to the rows that are farthest from theirs. When no
+    such row is left, because the data has fewer different rows than centres, they are
+    dropped; so every centre that comes out wins at least one row.
+
+    Parameters
+    ----------
+    X : tensor of shape (n, d)
+        Not changed.
+    centers : tensor of shape (k, d)
+        Where to start.
+    max_iter : int
+    tol : float
+        Stop when the squared movement of all centres together is at most this times
+        the mean variance of the columns; or when no row changes its centre.
+    on_iteration : callable or None, default=None
+        Called as ``on_iteration(centers, inertia)`` after each iteration, with the
+        inertia under the centres before the update; a true answer stops.
+
+    Returns
+    -------
+    Dictionary
+    """
+    offset = X.mean(0)
+    if bool(offset.square().sum() > 1e-4 * X.var(0, correction=0).sum()):
+        # Distances from the expanded square are exact only around the origin.
+        found = lloyd(
+            X - offset, centers - offset, max_iter=max_iter, tol=tol, on_iteration=on_iteration
+        )
+        return found._replace(centers=found.centers + offset)
+    norms = X.square().sum(1)
+    tol = tol * float(X.var(0, correction=0).mean())
+    before = None
+    n_iter = 0
+    for n_iter in range(1, max_iter + 1):
+        labels, scores = nearest(X, centers)
+        errors = (norms - 2 * scores).clamp_(min=0)
+        new, moved = _means(X, labels, centers, errors)
+        shift = float((new - centers).square().sum())
+        centers = new
+        stop = on_iteration is not None and on_iteration(centers, _total(errors))
+        settled = before is not None and torch.equal(labels, before)
+        if stop or (not moved and (settled or shift <= tol)):
+            break
+        before = labels
+    return _settle(X, centers, n_iter)
+
+
+def spherical(X, centers, *, max_iter, tol, damping=1.0, on_iteration=None):
+    """Gain-shape k-means with unit filters (Coates & Ng 2012, section 2).
+
+    Every row is coded by the filter with the largest ``|d.x|``, with the gain
+    ``s = d.x``; then ``D <- normalise(X' S + damping * D)``. Filters that win nothing
+    become the directions of the rows that are coded worst.
+
+    Parameters
+    ----------
+    X : tensor of shape (n, d)
+        Not changed.
+    centers : tensor of shape (k, d)
+        Where to start; brought to unit length.
+    max_iter : int
+    tol : float
+        Stop when the Frobenius norm of the filters' movement is at most
+        ``tol * sqrt(k)``.
+    damping : float, default=1.0
+        0 gives the undamped update, under which the error never grows.
+    on_iteration : callable or None, default=None
+        As in `lloyd`.
+
+    Returns
+    -------
+    Dictionary
+        Its inertia is the sum of ``|x|^2 - s^2``.
+    """
+    norms = X.square().sum(1)
+    centers = _unit(centers)
+    n_iter = 0
+    for n_iter in range(1, max_iter + 1):
+        labels, gains, errors = _gain_shape(X, centers, norms)
+        sums = sums_by_label(X * gains[:, None], labels, len(centers))
+        new = _unit(sums + damping * centers)
+        counts = torch.bincount(labels, minlength=len(centers))
+        moved = _move_dead(new, counts, X, errors, norms)
+        new = _unit(new)
+        shift = float((new - centers).norm())
+        centers = new
+        stop = on_iteration is not None and on_iteration(centers, _total(errors))
+        if stop or (not moved and shift <= tol * len(centers) ** 0.5):
+            break
+    return _settle(X, centers, n_iter, direction=True)
+
+
+def patch_dictionary(X, centers):
+    """Rows themselves as a dictionary, with what each of them wins."""
+    return _settle(X, centers, 0)
+
+
+def _gain_shape(X, centers, norms):
+    labels, sizes = nearest(X, centers, direction=True)
+    gains = sizes.copysign((X * centers[labels]).sum(1))
+    return labels, gains, (norms - sizes.square()).clamp_(min=0)
+
+
+def _settle(X, centers, n_iter, direction=False):
+    """Assign a last time; give every dead centre a row, or drop it."""
+    norms = X.square().sum(1)
+    for repair in range(_REPAIRS):
+        if direction:
+            labels, _, errors = _gain_shape(X, centers, norms)
+        else:
+            labels, _ = nearest(X, centers)
+            errors = squared_errors(X, centers, labels)
+        counts = torch.bincount(labels, minlength=len(centers))
+        last = repair == _REPAIRS - 1
+        if bool(counts.all()) or last or not _move_dead(centers, counts, X, errors, norms):
+            break
+        centers = _unit(centers) if direction else centers
+    alive = counts > 0
+    return Dictionary(centers[alive], counts[alive], _total(errors), n_iter)
+
+
+def _means(X, labels, centers, errors):
+    """New centres, and whether one that won nothing was moved."""
+    counts = torch.bincount(labels, minlength=len(centers))
+    sums = sums_by_label(X, labels, len(centers))
+    alive = (counts > 0)[:, None]
+    new = torch.where(alive, sums / counts.clamp(min=1)[:, None].to(X), centers)
+    return new, _move_dead(new, counts, X, errors, X.square().sum(1) if not alive.all() else None)
+
+
+def _move_dead(centers, counts, X, errors, norms):
+    """Put centres without rows, in place, on the rows with the largest errors.
+
+    Returns whether any was moved.
+    """
+    dead = (counts == 0).nonzero()[:, 0]
+    if not len(dead):
+        return False
+    worst = errors.topk(min(4 * len(dead), len(X))).indices
+    worst = worst[errors[worst] > 1e-10 * norms[worst]]
+    rows = _first_of_equals(X[worst])[: len(dead)]
+    centers[dead[: len(rows)]] = rows
+    return len(rows) > 0
+
+
+def _first_of_equals(rows):
+    """The rows without those that stand further up already, in their order."""
+    values = np.ascontiguousarray(rows.cpu().numpy())
+    view = (values + 0.0).view(np.dtype((np.void, values.dtype.itemsize * values.shape[1])))
+    first = np.unique(view.ravel(), return_index=True)[1]
+    return rows[torch.from_numpy(np.sort(first)).to(rows.device)]
+
+
+def _distances_to(X, norms, index):
+    centers = X[torch.as_tensor(index, device=X.device)]
+    squares = centers.square().sum(1)[:, None]
+    return torch.addmm(norms[None, :] + squares, centers, X.T, alpha=-2).clamp_(min=0)
+
+
+def _unit(rows):
+    return rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+
+
+def _total(errors):
+    return float(errors.sum(dtype=torch.float32 if errors.is_mps else torch.float64))

@@ -1,0 +1,95 @@
+"""ZCA whitening from streamed first and second moments."""
+
+from typing import NamedTuple
+
+import torch
+
+_CHUNK_BYTES = 32 * 2**20
+
+
+class Moments(NamedTuple):
+    """Count, mean (d,) and scatter matrix (d, d) of rows, in float64."""
+
+    count: int
+    mean: torch.Tensor
+    scatter: torch.Tensor
+
+    def covariance(self):
+        """Covariance (d, d) with ddof=1; zeros for a single row."""
+        return self.scatter / max(self.count - 1, 1)
+
+
+def no_moments(n_features):
+    """The moments of no rows at all."""
+    zeros = torch.zeros(n_features, n_features, dtype=torch.float64)
+    return Moments(0, zeros[0].clone(), zeros)
+
+
+def add_moments(moments, rows):
+    """Moments of the rows seen so far and of these together.
+
+    Merges by Chan, Golub & LeVeque (1983), so that any split of the rows gives the
+    same result up to float64 rounding.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the rows seen so far, on the CPU.
+    rows : tensor of shape (n, d)
+        On any device; summed in float64, a chunk at a time.
+
+    Returns
+    -------
+    Moments
+        On the CPU.
+    """
+    step = max(1, _CHUNK_BYTES // (8 * max(rows.shape[1], 1)))
+    for chunk in rows.split(step):
+        moments = _merge(moments, _moments_of(chunk))
+    return moments
+
+
+def _moments_of(rows):
+    rows = rows.cpu() if rows.device.type == "mps" else rows
+    rows = rows.double()
+    mean = rows.mean(0)
+    centred = rows - mean
+    return Moments(len(rows), mean.cpu(), (centred.T @ centred).cpu())
+
+
+def _merge(a, b):
+    count = a.count + b.count
+    delta = b.mean - a.mean
+    mean = a.mean + delta * (b.count / count)
+    between = torch.outer(delta, delta) * (a.count * b.count / count)
+    return Moments(count, mean, a.scatter + b.scatter + between)
+
+
+def zca_matrices(covariance, eps):
+    """Symmetric whitening matrix, its inverse, and the eigenvalues.
+
+    With ``covariance = V diag(l) V'`` the whitening matrix is
+    ``V diag(1 / sqrt(l + eps)) V'``. ``eps=0`` drops the directions in which the data
+    does not vary: the inverse is then the pseudo-inverse.
+
+    Parameters
+    ----------
+    covariance : tensor of shape (d, d), float64
+    eps : float
+        Added to the eigenvalues.
+
+    Returns
+    -------
+    whitening, unwhitening : tensors of shape (d, d)
+    eigenvalues : tensor of shape (d,)
+        In descending order.
+    """
+    eigenvalues, vectors = torch.linalg.eigh(covariance)
+    eigenvalues = eigenvalues.clamp(min=0).flip(0)
+    vectors = vectors.flip(1)
+    root = (eigenvalues + eps).sqrt()
+    null = eigenvalues[0] * len(eigenvalues) * torch.finfo(torch.float64).eps
+    kept = (eigenvalues > null) | (eps > 0)
+    inverse_root = torch.where(kept, 1 / root, 0.0)
+    root = torch.where(kept, root, 0.0)
+    return (vectors * inverse_root) @ vectors.T, (vectors * root) @ vectors.T, eigenvalues

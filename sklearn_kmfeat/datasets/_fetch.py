@@ -1,0 +1,281 @@
+"""The full image sets, read from (and downloaded to) where torchvision keeps them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import get_data_home
+
+from ._samples import CIFAR10_NAMES, MNIST_NAMES, as_result
+
+DATA_HOME_VARIABLE = "SKLEARN_KMFEAT_DATA"
+
+STL10_NAMES = (
+    "airplane",
+    "bird",
+    "car",
+    "cat",
+    "deer",
+    "dog",
+    "horse",
+    "monkey",
+    "ship",
+    "truck",
+)
+
+_MNIST_DESCR = """\
+MNIST: handwritten digits, 60,000 for training and 10,000 for testing, 28x28 grey levels 0..255.
+
+LeCun, Bottou, Bengio, Haffner (1998). "Gradient-based learning applied to document
+recognition." Proceedings of the IEEE 86(11).
+"""
+
+_CIFAR10_DESCR = """\
+CIFAR-10: colour photographs of ten classes, 50,000 for training and 10,000 for testing, 32x32
+RGB values 0..255.
+
+Krizhevsky (2009). "Learning multiple layers of features from tiny images." Technical report,
+University of Toronto.
+"""
+
+_STL10_DESCR = """\
+STL-10: colour photographs, 5,000 for training and 8,000 for testing of ten classes, and 100,000
+without labels, 96x96 RGB values 0..255.
+
+Coates, Lee, Ng (2011). "An analysis of single-layer networks in unsupervised feature
+learning." AISTATS.
+"""
+
+
+def fetch_mnist(*, subset="train", data_home=None, download_if_missing=False, return_X_y=False):
+    """Load the full MNIST, handwritten digits of ten classes [1]_.
+
+    ================  ======================
+    Classes                               10
+    Images            60,000 train + 10,000 test
+    Image shape                     (28, 28)
+    ================  ======================
+
+    Parameters
+    ----------
+    subset : {"train", "test", "all"}, default="train"
+        Which images: the training part, the test part, or the first followed by the second.
+
+    data_home : str or path-like, default=None
+        The folder that holds torchvision's `MNIST` folder. `None`: the environment variable
+        `SKLEARN_KMFEAT_DATA` if it is set, otherwise
+        :func:`sklearn.datasets.get_data_home`.
+
+    download_if_missing : bool, default=False
+        Download the data to `data_home` when they are not there. If False, an `OSError` is
+        raised instead.
+
+    return_X_y : bool, default=False
+        Return `(images, target)` instead of a `Bunch`.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With the attributes `images` (ndarray of shape (n_images, 28, 28), dtype uint8),
+        `target` (ndarray of shape (n_images,), dtype int64), `target_names` and `DESCR`.
+
+    (images, target) : tuple of ndarrays if `return_X_y` is True
+        The two arrays alone.
+
+    Raises
+    ------
+    OSError
+        If the data are not in `data_home` and `download_if_missing` is False.
+
+    See Also
+    --------
+    load_mnist_sample : 10,000 of these images, without a download.
+
+    References
+    ----------
+    .. [1] LeCun, Bottou, Bengio, Haffner (1998). "Gradient-based learning applied to document
+       recognition." Proceedings of the IEEE 86(11), 2278-2324.
+
+    Examples
+    --------
+    >>> from sklearn_kmfeat.datasets import fetch_mnist
+    >>> mnist = fetch_mnist(download_if_missing=True)  # doctest: +SKIP
+    >>> mnist.images.shape  # doctest: +SKIP
+    (60000, 28, 28)
+    """
+    _check_subset(subset, ("train", "test", "all"))
+    parts = [
+        _read("MNIST", data_home, download_if_missing, train=train) for train in _parts_of(subset)
+    ]
+    images = _join([part.data.numpy() for part in parts])
+    target = _join([part.targets.numpy() for part in parts])
+    return as_result(images, target, MNIST_NAMES, _MNIST_DESCR, return_X_y)
+
+
+def fetch_cifar10(*, subset="train", data_home=None, download_if_missing=False, return_X_y=False):
+    """Load the full CIFAR-10, small colour photographs of ten classes [1]_.
+
+    ================  ======================
+    Classes                               10
+    Images            50,000 train + 10,000 test
+    Image shape                  (32, 32, 3)
+    ================  ======================
+
+    Parameters
+    ----------
+    subset : {"train", "test", "all"}, default="train"
+        Which images: the training part, the test part, or the first followed by the second.
+
+    data_home : str or path-like, default=None
+        The folder that holds torchvision's `cifar-10-batches-py` folder. `None`: the
+        environment variable `SKLEARN_KMFEAT_DATA` if it is set, otherwise
+        :func:`sklearn.datasets.get_data_home`.
+
+    download_if_missing : bool, default=False
+        Download the data (170 MB) to `data_home` when they are not there. If False, an
+        `OSError` is raised instead.
+
+    return_X_y : bool, default=False
+        Return `(images, target)` instead of a `Bunch`.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With the attributes `images` (ndarray of shape (n_images, 32, 32, 3), dtype uint8),
+        `target` (ndarray of shape (n_images,), dtype int64), `target_names` and `DESCR`.
+
+    (images, target) : tuple of ndarrays if `return_X_y` is True
+        The two arrays alone.
+
+    Raises
+    ------
+    OSError
+        If the data are not in `data_home` and `download_if_missing` is False.
+
+    See Also
+    --------
+    load_cifar10_sample : 2,000 of these images, without a download.
+
+    References
+    ----------
+    .. [1] Krizhevsky (2009). "Learning multiple layers of features from tiny images."
+       Technical report, University of Toronto.
+
+    Examples
+    --------
+    >>> from sklearn_kmfeat.datasets import fetch_cifar10
+    >>> cifar10 = fetch_cifar10(download_if_missing=True)  # doctest: +SKIP
+    >>> cifar10.images.shape  # doctest: +SKIP
+    (50000, 32, 32, 3)
+    """
+    _check_subset(subset, ("train", "test", "all"))
+    parts = [
+        _read("CIFAR10", data_home, download_if_missing, train=train) for train in _parts_of(subset)
+    ]
+    images = _join([part.data for part in parts])
+    target = _join([np.asarray(part.targets, dtype=np.int64) for part in parts])
+    return as_result(images, target, CIFAR10_NAMES, _CIFAR10_DESCR, return_X_y)
+
+
+def fetch_stl10(*, subset="train", data_home=None, download_if_missing=False, return_X_y=False):
+    """Load STL-10, colour photographs most of which have no label [1]_.
+
+    ================  ======================
+    Classes                               10
+    Images            5,000 train + 8,000 test + 100,000 without labels
+    Image shape                  (96, 96, 3)
+    ================  ======================
+
+    Parameters
+    ----------
+    subset : {"train", "test", "unlabeled"}, default="train"
+        Which images. The images of `"unlabeled"` (2.8 GB in memory) have the target -1.
+
+    data_home : str or path-like, default=None
+        The folder that holds torchvision's `stl10_binary` folder. `None`: the environment
+        variable `SKLEARN_KMFEAT_DATA` if it is set, otherwise
+        :func:`sklearn.datasets.get_data_home`.
+
+    download_if_missing : bool, default=False
+        Download the data (2.6 GB) to `data_home` when they are not there. If False, an
+        `OSError` is raised instead.
+
+    return_X_y : bool, default=False
+        Return `(images, target)` instead of a `Bunch`.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With the attributes `images` (ndarray of shape (n_images, 96, 96, 3), dtype uint8),
+        `target` (ndarray of shape (n_images,), dtype int64), `target_names` and `DESCR`.
+        The images are a view with the channels last of what is stored with the channels
+        first: nothing is copied.
+
+    (images, target) : tuple of ndarrays if `return_X_y` is True
+        The two arrays alone.
+
+    Raises
+    ------
+    OSError
+        If the data are not in `data_home` and `download_if_missing` is False.
+
+    See Also
+    --------
+    fetch_cifar10 : Smaller photographs of similar classes.
+
+    References
+    ----------
+    .. [1] Coates, Lee, Ng (2011). "An analysis of single-layer networks in unsupervised feature
+       learning." AISTATS.
+
+    Examples
+    --------
+    >>> from sklearn_kmfeat.datasets import fetch_stl10
+    >>> stl10 = fetch_stl10(download_if_missing=True)  # doctest: +SKIP
+    >>> stl10.images.shape  # doctest: +SKIP
+    (5000, 96, 96, 3)
+    """
+    _check_subset(subset, ("train", "test", "unlabeled"))
+    part = _read("STL10", data_home, download_if_missing, split=subset)
+    images = part.data.transpose(0, 2, 3, 1)
+    target = np.asarray(part.labels, dtype=np.int64)
+    return as_result(images, target, STL10_NAMES, _STL10_DESCR, return_X_y)
+
+
+def _check_subset(subset, allowed):
+    if subset not in allowed:
+        raise ValueError(f"subset must be one of {allowed}, got {subset!r}.")
+
+
+def _parts_of(subset):
+    """List the values of torchvision's `train` flag that make up a subset."""
+    return {"train": (True,), "test": (False,), "all": (True, False)}[subset]
+
+
+def _join(arrays):
+    """Concatenate, without a copy where there is nothing to join."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _resolve_data_home(data_home):
+    """Find the data folder: the argument, the variable, scikit-learn's data home."""
+    folder = data_home or os.environ.get(DATA_HOME_VARIABLE) or get_data_home()
+    return Path(folder).expanduser()
+
+
+def _read(name, data_home, download_if_missing, **options):
+    """Read one part of a torchvision data set, or say where it was looked for."""
+    from torchvision import datasets
+
+    root = _resolve_data_home(data_home)
+    read = getattr(datasets, name)
+    try:
+        return read(root, download=False, **options)
+    except (RuntimeError, FileNotFoundError) as error:
+        if not download_if_missing:
+            raise OSError(
+                f"{name} was not found in {str(root)!r}, or its files are damaged. Pass "
+                "download_if_missing=True to download it there, or say with data_home or the "
+                f"environment variable {DATA_HOME_VARIABLE} where torchvision keeps it."
+            ) from error
+    return read(root, download=True, **options)

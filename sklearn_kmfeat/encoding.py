@@ -1,0 +1,186 @@
+"""From a fitted bank and checked images to codes: batches, cells, memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .backend import resolve_device, scratch_bytes
+from .core.dense import DenseCode, encode_pooled, label_maps, normalized_images, project
+from .core.encoders import ENCODERS
+from .core.pooling import Cells
+from .geometry import PatchGrid, pair, patch_grid, pooling_edges
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Which locations are pooled together, and how.
+
+    Attributes
+    ----------
+    pool : {"sum", "mean", "max"}
+    grid : (int, int) or None
+        Number of cells; None leaves every location its own cell.
+    window : (int, int) or None
+        Size of local windows, comes before `grid`.
+    maps : bool
+        Whether the result keeps its rows and columns.
+    """
+
+    pool: str
+    grid: tuple | None
+    window: tuple | None
+    maps: bool
+
+    @classmethod
+    def of(cls, bank):
+        """As the parameters of a bank say."""
+        maps = bank.output == "maps"
+        grid = None if maps or bank.pool_grid is None else pair(bank.pool_grid, "pool_grid")
+        window = None if bank.pool_size is None else pair(bank.pool_size, "pool_size")
+        return cls(bank.pool, grid, window, maps)
+
+    def edges(self, locations):
+        """Edges of the cells down and across a map of this size."""
+        return pooling_edges(locations, self.grid, self.window)
+
+    def cells(self, locations, ready, like):
+        """The cells of a map of this size, for codes like a tensor.
+
+        Ready patches have one location, and one cell.
+        """
+        edges = ([0, 1], [0, 1]) if ready else self.edges(locations)
+        return Cells.of(*edges, self.pool, like)
+
+    def shape(self, images, grid):
+        """Number of cells down and across, the same for all images.
+
+        Raises
+        ------
+        ValueError
+            When the images' sizes do not allow that.
+        """
+        if images.ready:
+            return (1, 1)
+        if images.shape is None and (self.grid is None or self.window is not None):
+            raise ValueError(
+                "Images of different sizes (a list) need a pooling grid that makes equal rows "
+                'of them: output="features" with pool_grid=(rows, columns) and pool_size=None.'
+            )
+        for size in np.unique(images.sizes, axis=0).tolist():
+            edges = self.edges(grid.map_shape(size))
+        return tuple(len(edge) - 1 for edge in edges)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A dictionary ready to encode images of one kind on one device."""
+
+    grid: PatchGrid
+    code: DenseCode
+    pooling: Pooling
+    device: torch.device
+
+    @classmethod
+    def of(cls, bank, images, **changed):
+        """The encoding of a fitted bank.
+
+        Parameters
+        ----------
+        bank : PatchBank
+        images : Images
+        **changed : dict
+            Values in place of the bank's `encoder` and `split_sign`.
+        """
+        grid = patch_grid(bank.patch_size, bank.stride, images)
+        device = resolve_device(bank.device)
+        return cls(
+            grid, dense_code(bank, grid, device, images.dtype, **changed), Pooling.of(bank), device
+        )
+
+    def features(self, images, on_batch=None):
+        """Codes of images, pooled.
+
+        Parameters
+        ----------
+        images : Images
+        on_batch : callable or None
+            Told the number of images done.
+
+        Returns
+        -------
+        ndarray of shape (n, cells * K) or (n, H', W', K)
+        """
+        cells = self.pooling.shape(images, self.grid)
+        n_codes = len(self.code.projection.matrix)
+        maps = self.pooling.maps and not images.ready
+        shape = (*cells, n_codes) if maps else (cells[0] * cells[1] * n_codes,)
+        result = np.empty((len(images), *shape), _numpy_dtype(images))
+        done = 0
+        workspace = torch.empty(0, dtype=images.dtype, device=self.device)
+        for index, batch in images.batches(lambda size: self._batch(images, size)[0]):
+            size = tuple(batch.shape[1:3])
+            _, rows, n_values = self._batch(images, size)
+            if len(workspace) < n_values:
+                workspace = workspace.new_empty(n_values)
+            cells = self.pooling.cells(self.grid.map_shape(size), images.ready, workspace)
+            batch = batch.to(self.device)
+            pooled = encode_pooled(batch, self.code, cells, rows, workspace[:n_values])
+            result[index] = pooled.reshape(len(batch), *shape).cpu().numpy()
+            done += len(batch)
+            if on_batch is not None:
+                on_batch(done)
+        return result
+
+    def labels(self, images):
+        """The nearest filter of every location, a list of int64 maps (H', W')."""
+        found = [None] * len(images)
+        for index, batch in images.batches(lambda size: self._batch(images, size)[0]):
+            rows = self._batch(images, tuple(batch.shape[1:3]))[1]
+            batch = normalized_images(batch.to(self.device), self.code)
+            members = range(len(images))[index] if isinstance(index, slice) else index
+            maps = label_maps(batch, self.code, rows).cpu().numpy()
+            for i, label_map in zip(members, maps, strict=True):
+                found[i] = label_map
+        return found
+
+    def _batch(self, images, size):
+        """Images and rows of locations at once, and values of the workspace for codes."""
+        columns, codes = scratch_bytes(self.device)
+        item = images.dtype.itemsize
+        n_codes, width = self.code.projection.matrix.shape
+        down, across = self.grid.map_shape(size)
+        row = item * across * n_codes
+        copies = 4 if self.code.projection.whitening is not None else 2
+        rows = max(1, min(down, codes // row, columns // (copies * item * across * width)))
+        pixels = 3 * size[0] * size[1] * images.n_channels
+        n_images = max(1, columns // (item * (copies * rows * across * width + pixels)))
+        at_once = max(1, min(n_images, codes // (rows * row)))
+        return n_images, rows, at_once * rows * across * n_codes
+
+
+def dense_code(bank, grid, device, dtype, encoder=None, split_sign=None):
+    """What the core needs to encode with a fitted bank."""
+    encoder = encoder or bank.encoder
+    split_sign = bank.split_sign if split_sign is None else split_sign
+    filters = torch.from_numpy(bank.cluster_centers_).to(device, dtype)
+    filters = torch.cat([filters, -filters]) if split_sign else filters
+    whitening = mean = None
+    if bank.whitener_ is not None:
+        whitening = torch.from_numpy(bank.whitener_.whitening_)
+        mean = torch.from_numpy(bank.whitener_.mean_)
+    projection = project(filters, ENCODERS[encoder].affinity, whitening, mean)
+    return DenseCode(
+        grid.size,
+        grid.stride,
+        bank.contrast,
+        bank.contrast_eps_,
+        projection,
+        encoder,
+        bank.alpha,
+        bank.knn_fraction,
+    )
+
+
+def _numpy_dtype(images):
+    return np.float64 if images.dtype is torch.float64 else np.float32

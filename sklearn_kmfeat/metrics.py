@@ -1,0 +1,182 @@
+"""How well clusters agree with classes: purity, and which class each cluster stands for."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from sklearn.utils import check_array, check_consistent_length
+
+
+def purity_score(labels_true, labels_pred, *, sample_weight=None, adjusted=False):
+    """Share of the samples that belong to the most frequent class of their cluster.
+
+    Every cluster is given the class that most of its samples have; purity is the accuracy of
+    that assignment, between the share of the largest class and 1. It never falls when a cluster
+    is split, and it is 1 when every sample is a cluster of its own: compare purities at the same
+    number of clusters only.
+
+    Parameters
+    ----------
+    labels_true : array-like of shape (n_samples,)
+        The classes: numbers, strings or booleans.
+
+    labels_pred : array-like of shape (n_samples,)
+        The clusters: numbers, strings or booleans.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights of the samples. `None`: all weigh the same.
+
+    adjusted : bool, default=False
+        Return `(purity - p) / (1 - p)`, with `p` the share of the largest class, which is the
+        purity of one single cluster. This is Goodman and Kruskal's lambda [1]_: the share of the
+        errors made in guessing the class that knowing the cluster removes. It is 0 for a single
+        cluster and for clusters which all have the same most frequent class, 1 for pure
+        clusters. It does not correct for a large number of clusters, as
+        :func:`sklearn.metrics.adjusted_mutual_info_score` does. If all samples are of one
+        class, any clusters are pure and the score is 1.
+
+    Returns
+    -------
+    score : float
+        The purity, between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If the labels are empty, not 1-dimensional, continuous or of different lengths, or if the
+        weights are negative or all zero.
+
+    See Also
+    --------
+    match_clusters : The class that each cluster stands for.
+    sklearn.metrics.adjusted_mutual_info_score : Agreement corrected for chance.
+    sklearn.metrics.normalized_mutual_info_score : Agreement in terms of information.
+
+    References
+    ----------
+    .. [1] Goodman, Kruskal (1954). "Measures of association for cross classifications." Journal
+       of the American Statistical Association 49(268), 732-764.
+
+    Examples
+    --------
+    >>> from sklearn_kmfeat.metrics import purity_score
+    >>> purity_score(["cat", "cat", "dog", "dog", "dog"], [0, 0, 0, 1, 1])
+    0.8
+    >>> purity_score(["cat", "cat", "dog", "dog", "dog"], [0, 0, 0, 1, 1], adjusted=True)
+    0.5
+    """
+    *_, contingency = contingency_table(labels_true, labels_pred, sample_weight)
+    total = contingency.sum()
+    agreeing = contingency.max(axis=0).sum()
+    if not adjusted:
+        return float(agreeing / total)
+    largest = contingency.sum(axis=1).max()
+    return float((agreeing - largest) / (total - largest)) if largest < total else 1.0
+
+
+def match_clusters(labels_true, labels_pred, strategy="majority", *, sample_weight=None):
+    """Find the class that each cluster stands for.
+
+    Parameters
+    ----------
+    labels_true : array-like of shape (n_samples,)
+        The classes: numbers, strings or booleans.
+
+    labels_pred : array-like of shape (n_samples,)
+        The clusters: numbers, strings or booleans.
+
+    strategy : {"majority", "hungarian"}, default="majority"
+        `"majority"`: each cluster gets its most frequent class (of equally frequent classes the
+        first in sorted order), so that several clusters may stand for one class.
+        `"hungarian"`: clusters and classes are paired one to one so that as many samples as
+        possible agree [1]_. When there are more clusters than classes, the clusters left over
+        get their most frequent class; when there are fewer, some classes have no cluster.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights of the samples. `None`: all weigh the same.
+
+    Returns
+    -------
+    match : dict
+        The class of each cluster, clusters in sorted order.
+
+    Raises
+    ------
+    ValueError
+        If `strategy` is unknown, if the labels are empty, not 1-dimensional, continuous or of
+        different lengths, or if the weights are negative or all zero.
+
+    See Also
+    --------
+    purity_score : The accuracy of the majority match.
+    sklearn_kmfeat.ClusterClassifier : Predicts classes by such a match.
+
+    References
+    ----------
+    .. [1] Kuhn (1955). "The Hungarian method for the assignment problem." Naval Research
+       Logistics Quarterly 2, 83-97.
+
+    Examples
+    --------
+    >>> from sklearn_kmfeat.metrics import match_clusters
+    >>> animals = ["cat", "cat", "cat", "dog", "cat"]
+    >>> match_clusters(animals, [0, 0, 0, 1, 1])
+    {0: 'cat', 1: 'cat'}
+    >>> match_clusters(animals, [0, 0, 0, 1, 1], strategy="hungarian")
+    {0: 'cat', 1: 'dog'}
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {tuple(STRATEGIES)}, got {strategy!r}.")
+    classes, clusters, contingency = contingency_table(labels_true, labels_pred, sample_weight)
+    matched = classes[STRATEGIES[strategy](contingency)]
+    return dict(zip(clusters.tolist(), matched.tolist(), strict=True))
+
+
+def _majority(contingency):
+    """Index of the heaviest class of each cluster; the first of equals."""
+    return np.asarray(contingency.argmax(axis=0)).ravel()
+
+
+def _hungarian(contingency):
+    """Index of the class of each cluster, one to one as far as there are classes."""
+    matched = _majority(contingency)
+    classes, clusters = linear_sum_assignment(contingency.toarray(), maximize=True)
+    matched[clusters] = classes
+    return matched
+
+
+STRATEGIES = {"majority": _majority, "hungarian": _hungarian}
+
+
+def contingency_table(labels_true, labels_pred, sample_weight):
+    """Sum the weights of each (class, cluster): classes, clusters and a sparse matrix."""
+    labels_true = _check_labels(labels_true, "labels_true")
+    labels_pred = _check_labels(labels_pred, "labels_pred")
+    check_consistent_length(labels_true, labels_pred, sample_weight)
+    weight = _check_weight(sample_weight, len(labels_true))
+    classes, class_index = np.unique(labels_true, return_inverse=True)
+    clusters, cluster_index = np.unique(labels_pred, return_inverse=True)
+    shape = (len(classes), len(clusters))
+    contingency = coo_array((weight, (class_index, cluster_index)), shape=shape)
+    return classes, clusters, contingency.tocsr()
+
+
+def _check_labels(labels, name):
+    labels = check_array(labels, ensure_2d=False, dtype=None, input_name=name)
+    if labels.ndim != 1:
+        raise ValueError(f"{name} must be 1D: shape is {labels.shape}.")
+    if labels.dtype.kind == "f" and np.any(labels != np.round(labels)):
+        raise ValueError(f"{name} must be discrete labels, got continuous values.")
+    return labels
+
+
+def _check_weight(sample_weight, n_samples):
+    if sample_weight is None:
+        return np.ones(n_samples, dtype=np.int64)
+    weight = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weight.ndim != 1:
+        raise ValueError(f"sample_weight must be 1D: shape is {weight.shape}.")
+    if weight.min() < 0 or weight.sum() == 0:
+        raise ValueError("sample_weight must be non-negative and not all zero.")
+    return weight
