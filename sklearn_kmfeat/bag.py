@@ -181,6 +181,8 @@ class BagOfPatches(PatchBank):
         self.random_state = random_state
         self.verbose = verbose
 
+    _expects_images = True
+
     @property
     def _n_atoms(self):
         return "n_words", self.n_words

@@ -24,10 +24,10 @@ from .core.contrast import auto_eps, contrast_normalize, mean_variance
 from .core.encoders import ENCODERS
 from .core.kmeans import Dictionary
 from .core.pooling import POOLS
-from .core.whitening import add_moments, no_moments
+from .core.whitening import add_moments, no_moments, row_chunks
 from .encoding import Encoding, Pooling
 from .geometry import pair, patch_grid
-from .images import check_images, described_shape, remember
+from .images import check_images, described_shape, remember, warn_if_flattened
 from .preprocessing import ZCAWhitener, mean_image_variance
 from .progress import FitProgress, Tenths
 from .sampling import batch_size, cut_patches, draw_locations, even_counts
@@ -81,12 +81,13 @@ class PatchBank(
     def _n_atoms(self):
         """Size of the dictionary that was asked for: parameter name and value."""
 
-    #: How a filter follows from the patches it wins: see `stream.Stream`.
+    # How a filter follows from the patches it wins: see `stream.Stream`.
     _update = "mean"
+    _expects_images = False
 
     @abstractmethod
     def _learn(self, patches, rng, on_iteration):
-        """A Dictionary from prepared patches (m, d), which may be overwritten."""
+        """A Dictionary from prepared patches (m, d), which stay as they are."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -113,6 +114,8 @@ class PatchBank(
             fewer patches than filters, NaN or infinity, and the like.
         """
         images = check_images(self, X, image_shape=self.image_shape)
+        if self._expects_images:
+            warn_if_flattened(self, images)
         rng = check_random_state(self.random_state)
         progress = FitProgress(self, self.n_init, X)
         with torch.no_grad(), matmul_precision(self.precision):
@@ -253,6 +256,21 @@ class PatchBank(
         """
         return super().get_feature_names_out(input_features)
 
+    def set_output(self, *, transform=None):
+        """Choose the container of `transform`; maps always stay arrays.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            As in scikit-learn.
+
+        Returns
+        -------
+        self : estimator
+            This one.
+        """
+        return self if self.output == "maps" else super().set_output(transform=transform)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -266,7 +284,10 @@ class PatchBank(
         image_eps = None
         if self.contrast == "image":
             image_eps = self._resolved_eps(lambda: mean_image_variance(images))
-        n_batches = -(-len(images) // batch_size(images)(images.sizes[0]))
+        n_batches = None
+        if images.shape is not None:
+            n_read = min(len(images), self.n_patches or len(images))
+            n_batches = -(-n_read // batch_size(images)(images.shape[:2]))
         with progress.task("reading patches", n_batches) as task:
             patches = self._cut(images, rng, image_eps, task.step)
         name, wanted = self._n_atoms
@@ -287,16 +308,20 @@ class PatchBank(
         return cut_patches(images, grid, locations, device, image_eps, on_batch)
 
     def _prepare(self, patches, image_eps):
-        """Contrast-normalised, whitened patches; the whitener; the epsilon of contrast."""
+        """Normalise the contrast and whiten, in place.
+
+        Returns the patches, the whitener and the epsilon of contrast.
+        """
         contrast_eps = image_eps
         if self.contrast == "patch":
             contrast_eps = self._resolved_eps(lambda: mean_variance(patches))
-            patches = contrast_normalize(patches, contrast_eps)
+            for chunk in row_chunks(patches):
+                contrast_normalize(chunk, contrast_eps, out=chunk)
         if self.whiten_eps is None:
             return patches, None, contrast_eps
         moments = add_moments(no_moments(patches.shape[1]), patches)
         whitener = ZCAWhitener.from_moments(moments, self.whiten_eps)
-        return whitener._whiten(patches), whitener, contrast_eps
+        return whitener._whiten(patches, out=patches), whitener, contrast_eps
 
     def _resolved_eps(self, variance):
         return auto_eps(variance()) if self.contrast_eps == "auto" else float(self.contrast_eps)
@@ -305,9 +330,8 @@ class PatchBank(
 
     def _best_of_runs(self, prepared, rng, progress, shared):
         best = None
-        for run in range(self.n_init):
-            last = run == self.n_init - 1
-            with progress.task("iteration", self.max_iter) as task:
+        for _ in range(self.n_init):
+            with progress.task("k-means", self.max_iter) as task:
 
                 def on_iteration(centers, inertia, task=task):
                     return task.step(
@@ -315,8 +339,7 @@ class PatchBank(
                         lambda: shared | self._preview(centers, inertia, task.n_steps, shared),
                     )
 
-                patches = prepared if last else prepared.clone()
-                found = self._learn(patches, rng, on_iteration)
+                found = self._learn(prepared, rng, on_iteration)
             if best is None or found.inertia < best.inertia:
                 best = found
         return best

@@ -127,7 +127,7 @@ class KMeansFilterLearner(PatchBank):
     mapped arrays are read a batch at a time.
 
     Memory beyond input and output is 4 bytes times `n_patches` times the values of a
-    patch in `fit` (three times that while it is prepared), and scikit-learn's
+    patch in `fit` (up to three times that while k-means starts), and scikit-learn's
     ``working_memory`` in `transform`.
 
     References

@@ -1,5 +1,6 @@
 """The input layer: the forms of X that every estimator takes, as batches of tensors."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,8 +60,9 @@ class Images:
         """
         dtype = np.float64 if self.dtype is torch.float64 else np.float32
         if self.shape is None:
-            block = np.stack([np.asarray(self.data[i], dtype=dtype) for i in index])
-            shape = (*block.shape[1:3], self.n_channels)
+            found = (np.asarray(self.data[i], dtype=dtype) for i in index)
+            block = np.stack([image.reshape(*image.shape[:2], self.n_channels) for image in found])
+            shape = block.shape[1:]
         else:
             block, shape = np.asarray(self.data[index]), self.shape
             block = block.astype(dtype, order="C", copy=not block.flags.writeable)
@@ -180,6 +182,23 @@ def check_same_kind(estimator, images):
     raise ValueError(f"X has images of shape {got}, but {name} was fitted on shape {expected}.")
 
 
+def warn_if_flattened(estimator, images):
+    """Warn when ready patches are as long as flattened images usually are."""
+    if not images.ready:
+        return
+    for channels in (1, 3):
+        side = round((images.n_channels / channels) ** 0.5)
+        if side >= 12 and side * side * channels == images.n_channels:
+            shape = (side, side) if channels == 1 else (side, side, 3)
+            warnings.warn(
+                f"Each row of X counts as one ready patch. If the rows are flattened images, "
+                f"give {type(estimator).__name__} image_shape={shape}.",
+                UserWarning,
+                stacklevel=4,
+            )
+            return
+
+
 def _is_list_of_images(X):
     if isinstance(X, np.ndarray):
         if X.dtype != object or X.ndim != 1:
@@ -206,8 +225,6 @@ def _array(estimator, X, reset):
     if ndim is not None and ndim > 2:
         _check_dtype(estimator, X.dtype)
         X = np.asarray(X)
-        if not len(X):
-            raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}), expected images.")
         _check_finite(estimator, X)
         return X
     check = {"dtype": "numeric", "ensure_min_features": 1}
@@ -235,7 +252,7 @@ def _check_finite(estimator, data):
 
 
 def _compute_dtype(dtype):
-    return torch.float64 if np.dtype(dtype) == np.float64 else torch.float32
+    return torch.float64 if np.dtype(dtype).type is np.float64 else torch.float32
 
 
 def _from_rows(estimator, X, shape):
@@ -256,6 +273,8 @@ def _from_array(estimator, X, shape):
             f"X must be images (n, H, W) or (n, H, W, C), rows (n, f), or a list of images; "
             f"got an array of shape {tuple(X.shape)}."
         )
+    if not len(X):
+        raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}), expected images.")
     if not isinstance(X, np.ndarray):
         _check_dtype(estimator, X.dtype)
         _check_finite(estimator, X)

@@ -216,7 +216,7 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 f"Each image has {locations} patches, so {len(X)} rows are no whole number of "
                 "images."
             )
-        dtype = np.float64 if X.dtype == np.float64 else np.float32
+        dtype = np.float64 if X.dtype.type is np.float64 else np.float32
         patches = torch.from_numpy(np.array(X, dtype=dtype))
         return overlap_average(patches, self.image_shape_, grid.size, grid.stride)
 

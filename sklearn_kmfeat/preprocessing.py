@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .core.contrast import auto_eps, contrast_normalize, mean_variance
-from .core.whitening import add_moments, no_moments, zca_matrices
+from .core.whitening import add_moments, affine_rows, no_moments, zca_matrices
 from .images import check_images, remember
 from .sampling import batch_size
 
@@ -277,13 +277,11 @@ class ZCAWhitener(_RowTransformer):
         check_is_fitted(self)
         return self._map(X, self._whiten)
 
-    def _whiten(self, rows):
-        mean, matrix = torch.from_numpy(self.mean_), torch.from_numpy(self.whitening_)
-        return (rows - mean.to(rows)) @ matrix.to(rows)
+    def _whiten(self, rows, out=None):
+        return affine_rows(rows, self.whitening_, before=-self.mean_, out=out)
 
     def _unwhiten(self, rows):
-        mean, matrix = torch.from_numpy(self.mean_), torch.from_numpy(self.unwhitening_)
-        return rows @ matrix.to(rows) + mean.to(rows)
+        return affine_rows(rows, self.unwhitening_, after=self.mean_)
 
     def inverse_transform(self, X):
         """Undo `transform`.

@@ -66,7 +66,8 @@ class Task:
             estimator=estimator, X=X, reconstruction_attributes=attributes
         )
         if estimator.verbose:
-            report(estimator, f"{self.name} {self.n_steps}/{self.max_subtasks}{note}")
+            total = "" if self.max_subtasks is None else f"/{self.max_subtasks}"
+            report(estimator, f"{self.name} {self.n_steps}{total}{note}")
         return bool(stop)
 
     def __exit__(self, kind, error, trace):

@@ -5,13 +5,15 @@ import torch
 _CPU_TILE_BYTES = 12 * 2**20
 _GPU_TILE_BYTES = 256 * 2**20
 _GROUP = 64
+_MANY = 256
 
 
 def nearest(X, centers, *, direction=False):
     """The best centre of every row and its score.
 
-    The arg-max takes two steps, maxima of groups of centres and then a search inside
-    the winning group, because a maximum vectorises and an arg-max does not.
+    A maximum vectorises and an arg-max does not, so the arg-max is made of maxima: over
+    many centres, first of groups of them and then inside the winning group; over few
+    centres, of their places in the list where they reach the maximum.
 
     Parameters
     ----------
@@ -26,47 +28,58 @@ def nearest(X, centers, *, direction=False):
     labels : int64 tensor of shape (n,)
     scores : tensor of shape (n,)
     """
-    matrix, group = _grouped_matrix(centers, direction)
-    k = matrix.shape[1]
-    tile = _CPU_TILE_BYTES if X.device.type == "cpu" else _GPU_TILE_BYTES
-    step = max(64, tile // (k * X.element_size()))
+    bias = torch.zeros_like(centers[:, :1])
+    if not direction:
+        bias = -centers.square().sum(1, keepdim=True) / 2
+    matrix = torch.cat([centers, bias], 1)
     labels = torch.empty(len(X), dtype=torch.int64, device=X.device)
     scores = X.new_empty(len(X))
-    product = X.new_empty(min(step, len(X)), k)
-    padded = X.new_ones(len(product), len(matrix))
-    for start in range(0, len(X), step):
-        rows = X[start : start + step]
-        m = len(rows)
-        padded[:m, :-1] = rows
-        torch.mm(padded[:m], matrix, out=product[:m])
-        if direction:
-            product.abs_()
-        _argmax_in_groups(
-            product[:m].view(m, -1, group), labels[start : start + m], scores[start : start + m]
-        )
+    among = _among_many if len(centers) >= _MANY else _among_few
+    among(X, matrix, direction, labels, scores)
     return labels, scores
 
 
-def _grouped_matrix(centers, direction):
-    """Centres as columns over a row of biases, padded to whole groups."""
-    k = len(centers)
-    group = min(_GROUP, k)
-    missing = -k % group
-    bias = -centers.square().sum(1, keepdim=True) / 2
-    if direction:
-        bias = torch.zeros_like(bias)
-    columns = torch.cat([centers, bias], 1)
-    columns = torch.cat([columns, columns[-1:].expand(missing, -1)])
-    return columns.T.contiguous(), group
+def _among_many(X, matrix, direction, labels, scores):
+    """Products with the rows first; arg-max of groups, then inside the winning group."""
+    missing = -len(matrix) % _GROUP
+    columns = torch.cat([matrix, matrix[-1:].expand(missing, -1)]).T.contiguous()
+    step = _rows_per_tile(X, columns.shape[1])
+    product = X.new_empty(min(step, len(X)), columns.shape[1])
+    padded = X.new_ones(len(product), len(columns))
+    for start in range(0, len(X), step):
+        part = slice(start, start + step)
+        m = len(X[part])
+        padded[:m, :-1] = X[part]
+        values = torch.mm(padded[:m], columns, out=product[:m])
+        values = (values.abs_() if direction else values).view(m, -1, _GROUP)
+        maxima = values.amax(2)
+        winner = maxima.argmax(1, keepdim=True)
+        scores[part] = maxima.gather(1, winner).squeeze(1)
+        inside = values.gather(1, winner.unsqueeze(2).expand(-1, 1, _GROUP)).squeeze(1)
+        labels[part] = winner.squeeze(1) * _GROUP + inside.argmax(1)
 
 
-def _argmax_in_groups(values, labels, scores):
-    """Write arg-max and maximum over groups and members of (m, groups, group)."""
-    maxima = values.amax(2)
-    winner = maxima.argmax(1, keepdim=True)
-    torch.gather(maxima, 1, winner, out=scores.unsqueeze(1))
-    inside = values.gather(1, winner.unsqueeze(2).expand(-1, 1, values.shape[2])).squeeze(1)
-    labels.copy_(winner.squeeze(1) * values.shape[2] + inside.argmax(1))
+def _among_few(X, matrix, direction, labels, scores):
+    """Products with the centres first; the first place that reaches the maximum."""
+    k = len(matrix)
+    step = max(1, _rows_per_tile(X, k) // 8)
+    product = X.new_empty(k * min(step, len(X)))
+    padded = X.new_ones(matrix.shape[1], min(step, len(X)))
+    places = torch.arange(k, 0, -1, device=X.device).to(X)[:, None]
+    for start in range(0, len(X), step):
+        part = slice(start, start + step)
+        m = len(X[part])
+        padded[:-1, :m] = X[part].T
+        values = torch.mm(matrix, padded[:, :m], out=product[: k * m].view(k, m))
+        values = values.abs_() if direction else values
+        best = values.amax(0)
+        scores[part] = best
+        labels[part] = k - values.ge_(best).mul_(places).amax(0).long()
+
+
+def _rows_per_tile(X, n_centers):
+    tile = _CPU_TILE_BYTES if X.device.type == "cpu" else _GPU_TILE_BYTES
+    return max(64, tile // (n_centers * X.element_size()))
 
 
 def sums_by_label(rows, labels, n_labels):

@@ -70,9 +70,11 @@ def kmeans_plusplus(X, n_rows, rng):
         Fewer rows where X has not so many different ones.
     """
     trials = 2 + int(np.log(n_rows))
-    norms = X.square().sum(1)
+    offset = X.mean(0)
+    rows = X - offset if _matters(offset, X) else X
+    norms = rows.square().sum(1)
     chosen = [int(rng.randint(len(X)))]
-    closest = _distances_to(X, norms, chosen)[0]
+    closest = _distances_to(rows, norms, chosen)[0]
     closest[chosen[0]] = 0
     while len(chosen) < n_rows:
         cumulative = closest.double().cumsum(0).cpu().numpy()
@@ -80,7 +82,7 @@ def kmeans_plusplus(X, n_rows, rng):
             break
         draws = rng.random_sample(trials) * cumulative[-1]
         candidates = np.minimum(np.searchsorted(cumulative, draws, side="right"), len(X) - 1)
-        distances = torch.minimum(_distances_to(X, norms, candidates), closest)
+        distances = torch.minimum(_distances_to(rows, norms, candidates), closest)
         best = int(distances.sum(1, dtype=torch.float64).argmin())
         chosen.append(int(candidates[best]))
         closest = distances[best].clone()
@@ -114,11 +116,10 @@ def lloyd(X, centers, *, max_iter, tol, on_iteration=None):
     Dictionary
     """
     offset = X.mean(0)
-    if bool(offset.square().sum() > 1e-4 * X.var(0, correction=0).sum()):
-        # Distances from the expanded square are exact only around the origin.
-        found = lloyd(
-            X - offset, centers - offset, max_iter=max_iter, tol=tol, on_iteration=on_iteration
-        )
+    if _matters(offset, X):
+        told = on_iteration and (lambda centers, inertia: on_iteration(centers + offset, inertia))
+        limits = {"max_iter": max_iter, "tol": tol}
+        found = lloyd(X - offset, centers - offset, **limits, on_iteration=told)
         return found._replace(centers=found.centers + offset)
     norms = X.square().sum(1)
     tol = tol * float(X.var(0, correction=0).mean())
@@ -172,7 +173,8 @@ def spherical(X, centers, *, max_iter, tol, damping=1.0, on_iteration=None):
         labels, gains, errors = _gain_shape(X, centers, norms)
         sums = sums_by_label(X * gains[:, None], labels, len(centers))
         new = _unit(sums + damping * centers)
-        counts = torch.bincount(labels, minlength=len(centers))
+        # A filter of zeros wins rows of zeros, and would stay.
+        counts = torch.bincount(labels, minlength=len(centers)) * new.any(1)
         moved = _move_dead(new, counts, X, errors, norms)
         new = _unit(new)
         shift = float((new - centers).norm())
@@ -185,7 +187,7 @@ def spherical(X, centers, *, max_iter, tol, damping=1.0, on_iteration=None):
 
 def patch_dictionary(X, centers):
     """Rows themselves as a dictionary, with what each of them wins."""
-    return _settle(X, centers, 0)
+    return _settle(X, centers, 1)
 
 
 def _gain_shape(X, centers, norms):
@@ -242,6 +244,11 @@ def _first_of_equals(rows):
     view = (values + 0.0).view(np.dtype((np.void, values.dtype.itemsize * values.shape[1])))
     first = np.unique(view.ravel(), return_index=True)[1]
     return rows[torch.from_numpy(np.sort(first)).to(rows.device)]
+
+
+def _matters(offset, X):
+    """Whether X lies so far off the origin that its expanded squares lose digits."""
+    return bool(offset.square().sum() > 1e-4 * X.var(0, correction=0).sum())
 
 
 def _distances_to(X, norms, index):

@@ -79,7 +79,7 @@ def patches_at(images, image_index, location, patch_size, stride):
     view = windows(images, patch_size, stride)
     width = view.shape[2]
     row = torch.div(location, width, rounding_mode="floor")
-    return view[image_index, row, location % width].reshape(len(location), -1)
+    return view[image_index, row, location % width].flatten(1)
 
 
 def overlap_average(patches, image_shape, patch_size, stride):

@@ -98,7 +98,7 @@ def _members(edges, like):
 
 
 def _pool_axis(codes, edges, pool, axis):
-    if len(edges) == codes.shape[axis] + 1 and edges[-1] == len(edges) - 1:
+    if edges == list(range(codes.shape[axis] + 1)):
         return codes
     parts = [codes.narrow(axis, a, b - a) for a, b in pairwise(edges)]
     return torch.stack([_reduce(part, pool, axis) for part in parts], axis)

@@ -43,8 +43,7 @@ def add_moments(moments, rows):
     Moments
         On the CPU.
     """
-    step = max(1, _CHUNK_BYTES // (8 * max(rows.shape[1], 1)))
-    for chunk in rows.split(step):
+    for chunk in row_chunks(rows):
         moments = _merge(moments, _moments_of(chunk))
     return moments
 
@@ -93,3 +92,37 @@ def zca_matrices(covariance, eps):
     inverse_root = torch.where(kept, 1 / root, 0.0)
     root = torch.where(kept, root, 0.0)
     return (vectors * inverse_root) @ vectors.T, (vectors * root) @ vectors.T, eigenvalues
+
+
+def affine_rows(rows, matrix, before=0.0, after=0.0, out=None):
+    """``(rows + before) @ matrix + after``, computed in float64.
+
+    Whitening multiplies directions of small variance by large factors, and with them the
+    rounding of the products.
+
+    Parameters
+    ----------
+    rows : tensor of shape (n, d)
+    matrix : float64 array of shape (d, d)
+    before, after : float64 arrays of shape (d,) or float
+    out : tensor of shape (n, d) or None, default=None
+        Where to write; may be `rows`. None: a new tensor.
+
+    Returns
+    -------
+    tensor of shape (n, d)
+        Of the dtype and on the device of `rows`.
+    """
+    wide = torch.float32 if rows.device.type == "mps" else torch.float64
+    matrix, before, after = (
+        torch.as_tensor(part).to(rows.device, wide) for part in (matrix, before, after)
+    )
+    out = torch.empty_like(rows) if out is None else out
+    for chunk, target in zip(row_chunks(rows), row_chunks(out), strict=True):
+        target.copy_((chunk.to(wide) + before) @ matrix + after)
+    return out
+
+
+def row_chunks(rows):
+    """Views of some rows at a time, small enough to be held in float64."""
+    return rows.split(max(1, _CHUNK_BYTES // (8 * max(rows.shape[1], 1))))

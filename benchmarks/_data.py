@@ -1,0 +1,33 @@
+"""Images for the benchmarks: the full sets where they are, otherwise the shipped samples."""
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from sklearn_kmfeat import datasets
+
+
+def cifar10_images(n_images):
+    """Training images of CIFAR-10; the shipped sample, repeated, where the full set is not there.
+
+    Returns
+    -------
+    images : uint8 ndarray of shape (n_images, 32, 32, 3)
+    origin : str
+        Which of both.
+    """
+    try:
+        return datasets.fetch_cifar10().images[:n_images], "CIFAR-10"
+    except OSError:
+        sample = datasets.load_cifar10_sample().images
+        return np.resize(sample, (n_images, *sample.shape[1:])), "the shipped CIFAR-10 sample"
+
+
+def train_and_test(fetch, load_sample, quick, n_test=500):
+    """X_train, X_test, y_train, y_test of a full set, or of the shipped sample when `quick`."""
+    if not quick:
+        (X, y), (X_test, y_test) = (
+            fetch(subset=subset, return_X_y=True) for subset in ("train", "test")
+        )
+        return X, X_test, y, y_test
+    X, y = load_sample(return_X_y=True)
+    return train_test_split(X, y, test_size=n_test, stratify=y, random_state=0)

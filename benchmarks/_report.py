@@ -1,0 +1,63 @@
+"""Tables of benchmarks: on the terminal, and as JSON and Markdown in `results/`."""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("sklearn-kmfeat", "scikit-learn", "numpy", "scipy", "torch")
+
+
+def report(name, title, rows, remarks=(), folder=RESULTS):
+    """Print a table and write it to `folder`, as NAME.json and NAME.md.
+
+    Parameters
+    ----------
+    name : str
+    title : str
+    rows : list of dict
+        The keys of the first row are the columns; None is an empty cell.
+    remarks : sequence of str
+        Sentences below the table.
+    folder : Path
+    """
+    setting = {"machine": machine(), "versions": {p: version(p) for p in PACKAGES}}
+    remarks = [*remarks, _sentence(setting)]
+    text = f"# {title}\n\n{markdown_table(rows)}\n" + "".join(f"- {line}\n" for line in remarks)
+    print(f"\n{text}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    content = {"title": title, "rows": rows, "remarks": remarks, **setting}
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def markdown_table(rows):
+    """Rows as a Markdown table with aligned columns."""
+    columns = list(rows[0])
+    cells = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    lines = [
+        "| " + " | ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def machine():
+    """The machine in words."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{n_cores} {platform.machine()} cores, {platform.system()}"
+
+
+def _cell(value):
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _sentence(setting):
+    versions = ", ".join(f"{name} {number}" for name, number in setting["versions"].items())
+    return f"Measured on {setting['machine']}; Python {platform.python_version()}, {versions}."

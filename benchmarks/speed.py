@@ -1,0 +1,384 @@
+"""Speed and memory beside other ways to do the same work.
+
+Ratios come from repetitions in turn, ours and theirs, and are medians. Real patches of CIFAR-10
+where the full set is there (SKLEARN_KMFEAT_DATA), otherwise of the shipped sample. The table is
+written to `results/`.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import joblib
+import numpy as np
+import torch
+from _data import cifar10_images
+from _report import report
+from scipy.spatial.distance import cdist
+from sklearn.cluster import KMeans
+from sklearn.feature_extraction.image import extract_patches_2d
+
+from sklearn_kmfeat import (
+    BagOfPatches,
+    ContrastNormalizer,
+    KMeansFilterLearner,
+    PatchExtractor,
+    ZCAWhitener,
+)
+from sklearn_kmfeat.core.kmeans import lloyd
+from sklearn_kmfeat.datasets import load_mnist_sample
+
+try:
+    import faiss
+except ImportError:
+    faiss = None
+
+
+def main():
+    """Read the command line, run the benchmarks, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions")
+    parser.add_argument("--only", choices=BENCHMARKS, help="one of the benchmarks")
+    parser.add_argument("--encode", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.encode:
+        print(encode_and_tell_memory(options.encode))
+        return
+    rows, remarks = [], []
+    for name in [options.only] if options.only else BENCHMARKS:
+        print(f"{name} ...", flush=True)
+        more_rows, more_remarks = BENCHMARKS[name](options.quick)
+        rows += more_rows
+        remarks += more_remarks
+    name = "_".join(
+        ["speed", *([options.only] if options.only else []), *["quick"] * options.quick]
+    )
+    report(name, f"Speed{' (quick: smaller sizes)' if options.quick else ''}", rows, remarks)
+
+
+# One Lloyd step
+
+
+def bench_lloyd(quick):
+    """An iteration of k-means beside scikit-learn and faiss, from the same start."""
+    n_patches, n_filters, repetitions = (40_000, 400, 3) if quick else (400_000, 1600, 3)
+    patches, origin = whitened_patches(n_patches)
+    start = patches[np.random.RandomState(0).choice(n_patches, n_filters, replace=False)]
+    ways = {"scikit-learn KMeans": sklearn_kmeans, "faiss Kmeans": faiss_kmeans}
+    targets = {"scikit-learn KMeans": ">= 2", "faiss Kmeans": ">= 1.1"}
+    work = f"Lloyd step, {n_patches:,} x {patches.shape[1]}, K={n_filters}"
+    remarks = [f"The patches of the Lloyd step: {origin}, whitened."]
+    if faiss is None:
+        del ways["faiss Kmeans"]
+        remarks.append("faiss is not installed.")
+
+    times, centers = {}, {}
+    for _ in range(repetitions):
+        for name, way in {"ours": our_kmeans, **ways}.items():
+            seconds, centers[name] = seconds_per_iteration(way, patches, start)
+            times.setdefault(name, []).append(seconds)
+    ours = inertia(patches, centers["ours"])
+    rows = []
+    for name in ways:
+        rows.append(compared(work, name, targets[name], times["ours"], times[name]))
+        difference = abs(inertia(patches, centers[name]) / ours - 1)
+        remarks.append(
+            f"{name}: inertia after the same {MANY} iterations differs by {difference:.1e} "
+            f"({'equal' if difference < 1e-3 else 'NOT EQUAL'} to 1e-3)."
+        )
+    return rows, remarks
+
+
+FEW, MANY = 1, 4
+
+
+def seconds_per_iteration(way, patches, start):
+    """Seconds of one iteration, without set-up, and the centres after `MANY` of them."""
+    few, _ = timed(lambda: way(patches, start, FEW))
+    many, centers = timed(lambda: way(patches, start, MANY))
+    return (many - few) / (MANY - FEW), centers
+
+
+def our_kmeans(patches, start, n_iter):
+    """Centres after some iterations of the core."""
+    found = lloyd(torch.from_numpy(patches), torch.from_numpy(start), max_iter=n_iter, tol=0)
+    return found.centers.numpy()
+
+
+def sklearn_kmeans(patches, start, n_iter):
+    """Centres after some iterations of scikit-learn."""
+    model = KMeans(len(start), init=start, n_init=1, max_iter=n_iter, tol=0, algorithm="lloyd")
+    return model.fit(patches).cluster_centers_
+
+
+def faiss_kmeans(patches, start, n_iter):
+    """Centres after some iterations of faiss."""
+    model = faiss.Kmeans(
+        patches.shape[1],
+        len(start),
+        niter=n_iter,
+        max_points_per_centroid=len(patches),
+        min_points_per_centroid=1,
+    )
+    model.train(patches, init_centroids=start)
+    return model.centroids
+
+
+def inertia(patches, centers):
+    """Sum of the squared distances to the nearest centre."""
+    total = 0.0
+    centers = torch.from_numpy(np.ascontiguousarray(centers)).double()
+    for rows in torch.from_numpy(patches).split(20_000):
+        total += float(torch.cdist(rows.double(), centers).amin(1).square().sum())
+    return total
+
+
+def whitened_patches(n_patches):
+    """Contrast-normalised, whitened 6x6 patches of CIFAR-10, and where they are from."""
+    images, origin = cifar10_images(50_000)
+    if len(images) * 27 * 27 < n_patches:
+        raise ValueError(f"{n_patches} patches are more than {origin} has")
+    patches = PatchExtractor(6, n_patches=n_patches, random_state=0).fit_transform(images)
+    patches = ContrastNormalizer().fit_transform(patches)
+    return ZCAWhitener().fit_transform(patches), origin
+
+
+# Dense encoding
+
+
+def bench_encoding(quick):
+    """Triangle codes of every 6x6 patch, 2x2 sums, beside the plain way and a bare product."""
+    n_filters, n_ours, n_plain, repetitions = (400, 200, 5, 3) if quick else (1600, 500, 10, 5)
+    images, _ = cifar10_images(n_ours)
+    learner = KMeansFilterLearner(n_filters, n_patches=40_000, max_iter=2, random_state=0)
+    learner.fit(cifar10_images(2000)[0])
+    product = bare_product(images, learner)
+    times = {"ours": [], "plain": [], "product": []}
+    for _ in range(repetitions):
+        seconds, features = timed(lambda: learner.transform(images))
+        times["ours"].append(seconds / n_ours)
+        times["product"].append(timed(product)[0] / n_ours)
+        seconds, plain = timed(lambda: plain_features(images[:n_plain], learner))
+        times["plain"].append(seconds / n_plain)
+    work = f"triangle encoding of an image, 6x6, K={n_filters}, 2x2 sums"
+    difference = np.abs(plain - features[:n_plain]).max() / np.abs(plain).max()
+    return [
+        compared(
+            work, "the plain way: extract_patches_2d, cdist", ">= 25", times["ours"], times["plain"]
+        ),
+        compared(work, "a bare float32 product", ">= 0.5", times["ours"], times["product"]),
+    ], [
+        f"Triangle encoding: {n_ours} images, the plain way {n_plain}; the largest difference of "
+        f"their features, relative to the largest feature, is {difference:.1e}.",
+        f"The bare product: the {27 * 27} patches of each image times the filters, image by image "
+        "into the same memory, nothing else.",
+    ]
+
+
+def plain_features(images, learner):
+    """Pooled triangle codes as one writes them first."""
+    size = learner.filters_.shape[1:3]
+    whitener, centers = learner.whitener_, learner.cluster_centers_
+    rows = []
+    for image in images:
+        patches = extract_patches_2d(image, size)
+        down = image.shape[0] - size[0] + 1
+        patches = patches.reshape(len(patches), -1).astype(np.float64)
+        patches -= patches.mean(axis=1, keepdims=True)
+        patches /= np.sqrt(patches.var(axis=1, ddof=1, keepdims=True) + learner.contrast_eps_)
+        patches = (patches - whitener.mean_) @ whitener.whitening_
+        distances = cdist(patches, centers)
+        codes = np.maximum(0, distances.mean(axis=1, keepdims=True) - distances)
+        codes = codes.reshape(down, -1, len(centers))
+        half = -(-down // 2)
+        parts = [codes[i, j] for i in halves(half) for j in halves(half)]
+        rows.append(np.concatenate([part.sum(axis=(0, 1)) for part in parts]))
+    return np.array(rows)
+
+
+def halves(middle):
+    """The two halves of an axis."""
+    return slice(None, middle), slice(middle, None)
+
+
+def bare_product(images, learner):
+    """A function that multiplies the patches of each image with the filters."""
+    patches = torch.from_numpy(PatchExtractor(6).fit_transform(images).astype(np.float32))
+    patches = patches.view(len(images), -1, patches.shape[1])
+    filters = torch.from_numpy(learner.cluster_centers_).T.contiguous()
+    result = torch.empty(patches.shape[1], filters.shape[1])
+
+    def product():
+        for some in patches:
+            torch.mm(some, filters, out=result)
+
+    return product
+
+
+# Memory
+
+
+def bench_memory(quick):
+    """Peak memory of encoding beyond input and output, in a fresh process."""
+    n_filters, n_images = (400, 2000) if quick else (1600, 10_000)
+    images, origin = cifar10_images(n_images)
+    learner = KMeansFilterLearner(n_filters, n_patches=40_000, max_iter=2, random_state=0)
+    learner.fit(images[:2000])
+    with tempfile.TemporaryDirectory() as folder:
+        joblib.dump(learner, Path(folder) / "learner.joblib")
+        np.save(Path(folder) / "images.npy", images)
+        command = [sys.executable, __file__, "--encode", folder]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = json.loads(answer)
+    row = {
+        "work": f"peak memory of encoding {n_images:,} images, K={n_filters}",
+        "beside": "input and output",
+        "ratio": f"{found['extra'] / 2**30:.2f} GiB",
+        "to reach": "<= 1.2 GiB",
+        "ours (s)": found["seconds"],
+        "theirs (s)": None,
+    }
+    remark = (
+        f"Memory beyond input and output of encoding {n_images:,} images ({origin}): "
+        f"{found['extra'] / 2**30:.2f} GiB; the output is {found['output'] / 2**30:.2f} GiB."
+    )
+    return [row], [remark]
+
+
+def encode_and_tell_memory(folder):
+    """What the fresh process does: JSON with seconds, bytes of output and bytes on top."""
+    learner, images = joblib.load(folder / "learner.joblib"), np.load(folder / "images.npy")
+    before = resident_bytes()
+    seconds, features = timed(lambda: learner.transform(images))
+    extra = peak_bytes() - before - features.nbytes
+    return json.dumps({"seconds": seconds, "output": features.nbytes, "extra": extra})
+
+
+def resident_bytes():
+    """Memory of this process now; where the system does not tell, the largest so far."""
+    return _status_bytes("VmRSS")
+
+
+def peak_bytes():
+    """The largest memory of this process so far."""
+    return _status_bytes("VmHWM")
+
+
+def _status_bytes(key):
+    # Linux lets a child inherit its parent's ru_maxrss, so that is only the second choice.
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(s for s in status.read_text().splitlines() if s.startswith(key))
+        return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+# Bags of digits
+
+
+def bench_bag(quick):
+    """Counts of 50 words in 10,000 digits beside the loop of the notebook."""
+    n_ours, n_plain, repetitions = (2000, 100, 3) if quick else (10_000, 500, 5)
+    digits = load_mnist_sample().images[:n_ours]
+    bag = BagOfPatches(50, n_patches=20_000, max_iter=5, random_state=0).fit(digits)
+    ours, theirs = [], []
+    for _ in range(repetitions):
+        seconds, counts = timed(lambda: bag.transform(digits))
+        ours.append(seconds)
+        seconds, plain = timed(lambda: plain_bags(digits[:n_plain], bag))
+        theirs.append(seconds * n_ours / n_plain)
+    moved = np.abs(counts[:n_plain] - plain).sum() / 2 / plain.sum()
+    work = f"bags of {n_ours:,} digits, 6x6, 50 words"
+    row = compared(work, "the notebook's loop: cdist, argsort, bincount", ">= 25", ours, theirs)
+    remark = (
+        f"The notebook's loop ran on {n_plain} digits, its time is scaled to {n_ours:,}; "
+        f"{moved:.1e} of the patches are counted for another word."
+    )
+    return [row], [remark]
+
+
+def plain_bags(images, bag):
+    """Counts of the nearest word, image by image."""
+    size, words = bag.filters_.shape[1:3], bag.cluster_centers_
+    rows = np.zeros((len(images), len(words)))
+    for i, image in enumerate(images):
+        image = image - np.mean(image)
+        image = image / np.sqrt(image.var(ddof=1) + bag.contrast_eps_)
+        patches = extract_patches_2d(image, size)
+        patches = patches.reshape(len(patches), -1)
+        nearest = np.argsort(cdist(patches, words), axis=1)[:, 0]
+        rows[i] = np.bincount(nearest, minlength=len(words))
+    return rows
+
+
+def bench_vocabulary(quick):
+    """Learn 50 words from the notebook's patches beside scikit-learn, both with three starts."""
+    n_digits, repetitions = (100, 3) if quick else (1000, 5)
+    patches = notebook_patches(load_mnist_sample().images[::10][:n_digits])
+    options = {"init": "k-means++", "n_init": 3, "max_iter": 300, "tol": 1e-4}
+    ours, theirs, inertias = [], [], []
+    for seed in range(repetitions):
+        bag = BagOfPatches(50, contrast=None, n_patches=None, random_state=seed, **options)
+        ours.append(timed(lambda bag=bag: bag.fit(patches))[0])
+        model = KMeans(50, random_state=seed, **options)
+        theirs.append(timed(lambda model=model: model.fit(patches))[0])
+        inertias.append((bag.inertia_, model.inertia_))
+    mean = np.mean(inertias, axis=0)
+    work = f"50 words from {len(patches):,} patches, n_init=3"
+    row = compared(work, "scikit-learn KMeans, k-means++", ">= 2", ours, theirs)
+    remark = (
+        f"Vocabulary: {repetitions} seeds, each its own start; mean inertia {mean[0]:.5g} "
+        f"(ours), {mean[1]:.5g} (scikit-learn)."
+    )
+    return [row], [remark]
+
+
+def notebook_patches(images):
+    """Three quarters of the patches of each standardised digit, float32 rows."""
+    rows = []
+    for i, image in enumerate(images):
+        image = ((image - image.mean()) / image.std()).astype(np.float32)
+        patches = extract_patches_2d(image, (6, 6), max_patches=0.75, random_state=i)
+        rows.append(patches.reshape(len(patches), -1))
+    return np.concatenate(rows)
+
+
+# Timing
+
+
+def timed(call):
+    """Seconds that a call takes, and what it returns."""
+    start = perf_counter()
+    result = call()
+    return perf_counter() - start, result
+
+
+def compared(work, beside, target, ours, theirs):
+    """A row of the table: medians of the ratios and of the seconds."""
+    return {
+        "work": work,
+        "beside": beside,
+        "ratio": round(float(np.median(np.divide(theirs, ours))), 2),
+        "to reach": target,
+        "ours (s)": float(np.median(ours)),
+        "theirs (s)": float(np.median(theirs)),
+    }
+
+
+BENCHMARKS = {
+    "lloyd": bench_lloyd,
+    "encoding": bench_encoding,
+    "memory": bench_memory,
+    "bag": bench_bag,
+    "vocabulary": bench_vocabulary,
+}
+
+
+if __name__ == "__main__":
+    main()

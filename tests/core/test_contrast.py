@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+
+from naive import cut, normalize
+from sklearn_kmfeat.core.contrast import auto_eps, contrast_normalize, mean_variance
+from sklearn_kmfeat.datasets import load_cifar10_sample
+
+DTYPES = [torch.float32, torch.float64]
+GREY_LEVELS = [0.0, 1e-7, 0.1, 1 / 3, -7.7, 128.0, 254.9, 1e6]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dim", [0, 1, -1])
+@pytest.mark.parametrize("eps", [0.0, 0.1, 10.0])
+def test_equals_the_formula(dtype, dim, eps):
+    x = 50 * np.random.RandomState(0).randn(7, 12) + 100
+    expected = np.moveaxis(normalize(np.moveaxis(x, dim, -1), eps), -1, dim)
+    x = torch.tensor(x, dtype=dtype)
+    result = contrast_normalize(x, eps, dim)
+    assert result.dtype == dtype
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_divides_by_the_number_of_values_less_one():
+    result = contrast_normalize(torch.tensor([[0.0, 2.0, 4.0]]), 1.0)  # the variance is 4
+    np.testing.assert_allclose(result, [[-2 / 5**0.5, 0, 2 / 5**0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("eps", [0.0, 1e-9, 10.0])
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("width", [1, 2, 27, 108, 3072])
+def test_flat_vectors_become_exactly_zero_at_every_grey_level(dtype, eps, dim, width):
+    x = torch.tensor(GREY_LEVELS, dtype=dtype)[:, None].expand(-1, width)
+    x = x.T.contiguous() if dim == 0 else x.contiguous()
+    assert (contrast_normalize(x, eps, dim) == 0).all()
+
+
+@pytest.mark.parametrize("level", GREY_LEVELS[2:])
+def test_a_weak_pattern_on_any_grey_level_is_kept(level):
+    pattern = torch.tensor([[1.0, -1.0]]).repeat(1, 54) * 1e-4 * abs(level)
+    result = contrast_normalize(pattern + level, 0.0)
+    np.testing.assert_allclose(result.abs().mean(), 1.0, rtol=0.02)
+
+
+def test_an_empty_batch():
+    assert contrast_normalize(torch.empty(0, 5), 1.0).shape == (0, 5)
+
+
+def test_brightness_changes_nothing():
+    x = torch.rand(20, 27, generator=torch.manual_seed(0)) * 255
+    torch.testing.assert_close(
+        contrast_normalize(x + 100, 10.0), contrast_normalize(x, 10.0), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("factor", [1 / 255, 255, 1000.0])
+def test_eps_follows_the_pixel_range(factor):
+    x = torch.rand(50, 27, generator=torch.manual_seed(0), dtype=torch.float64)
+    results = [contrast_normalize(y, auto_eps(mean_variance(y))) for y in (x, x * factor)]
+    torch.testing.assert_close(*results)
+    fixed = contrast_normalize(x * factor, auto_eps(mean_variance(x)))
+    assert (fixed - results[0]).abs().max() > 1e-3
+
+
+def test_auto_eps_is_the_ten_of_coates():
+    patches = cut(load_cifar10_sample().images[:40].astype(np.float64), (6, 6), (5, 5))
+    eps = auto_eps(mean_variance(torch.from_numpy(patches)))
+    assert 7 < eps < 14
+
+
+def test_auto_eps_without_contrast():
+    assert auto_eps(0.0) == 1.0
+    assert auto_eps(1000.0) == 6.5
+
+
+def test_writes_only_where_it_is_told():
+    x = torch.rand(4, 9, generator=torch.manual_seed(0))
+    before = x.clone()
+    expected = contrast_normalize(x, 0.1)
+    assert torch.equal(x, before)
+    out = torch.empty_like(x)
+    assert contrast_normalize(x, 0.1, out=out) is out
+    assert torch.equal(out, expected)
+    assert torch.equal(x, before)
+    assert contrast_normalize(x, 0.1, out=x) is x
+    assert torch.equal(x, expected)
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.1])
+def test_gradients_are_finite(eps):
+    x = torch.rand(3, 8, generator=torch.manual_seed(0), dtype=torch.float64)
+    x[1] = 0.1
+    x.requires_grad_()
+    contrast_normalize(x, eps).square().sum().backward()
+    assert x.grad.isfinite().all()
+    moving = x.detach()[[0, 2]].requires_grad_()
+    assert torch.autograd.gradcheck(lambda rows: contrast_normalize(rows, eps), moving)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_mean_variance(dtype, dim):
+    x = 10 * np.random.RandomState(0).randn(5, 6, 7) + 3
+    found = mean_variance(torch.tensor(x, dtype=dtype), dim)
+    np.testing.assert_allclose(found, x.var(dim, ddof=1).mean(), rtol=1e-5)
+
+
+def test_mean_variance_of_single_values_is_zero():
+    assert mean_variance(torch.tensor([[3.0], [5.0]])) == 0

@@ -1,0 +1,417 @@
+import numpy as np
+import pytest
+import torch
+from sklearn import cluster
+from sklearn.datasets import make_blobs
+
+from naive import squared_distances
+from sklearn_kmfeat.core.assign import nearest
+from sklearn_kmfeat.core.kmeans import (
+    kmeans_plusplus,
+    lloyd,
+    patch_dictionary,
+    sample_rows,
+    spherical,
+)
+
+DTYPES = [torch.float32, torch.float64]
+LONG = {"max_iter": 100, "tol": 0}
+LEARNERS = {
+    "lloyd": lloyd,
+    "spherical": spherical,
+    "undamped": lambda X, centers, **options: spherical(X, centers, damping=0.0, **options),
+}
+
+
+@pytest.fixture
+def blobs():
+    X, _ = make_blobs(600, n_features=5, centers=12, cluster_std=2.0, random_state=0)
+    return torch.tensor(X - X.mean(0))
+
+
+@pytest.fixture
+def clear_blobs():
+    X, _ = make_blobs(300, n_features=4, centers=6, cluster_std=0.3, random_state=0)
+    return torch.tensor(X - X.mean(0), dtype=torch.float32)
+
+
+def start_of(X, k, seed=0):
+    return sample_rows(X, k, np.random.RandomState(seed))
+
+
+def error_of(X, centers):
+    return squared_distances(X.double().numpy(), centers.double().numpy()).min(1).sum()
+
+
+def recorded(method, X, centers, **options):
+    """The dictionary, and the objective before every iteration and at the end."""
+    objectives = []
+    found = method(
+        X, centers, on_iteration=lambda centers, inertia: objectives.append(inertia), **options
+    )
+    return found, np.array([*objectives, found.inertia])
+
+
+def assert_live_and_different(found, n):
+    assert (found.counts > 0).all()
+    assert found.counts.sum() == n
+    assert found.centers.isfinite().all()
+    assert len(np.unique(found.centers.numpy(), axis=0)) == len(found.centers)
+
+
+# Seeding
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("start", [sample_rows, kmeans_plusplus])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 2, 50, 600])
+def test_seeds_are_different_rows(blobs, start, dtype, k, seed):
+    X = blobs.to(dtype)
+    before = X.clone()
+    centers = start(X, k, np.random.RandomState(seed))
+    assert centers.shape == (k, 5)
+    assert centers.dtype == dtype
+    assert len(np.unique(centers.numpy(), axis=0)) == k
+    assert {tuple(row) for row in centers.tolist()} <= {tuple(row) for row in X.tolist()}
+    assert torch.equal(X, before)
+    assert torch.equal(centers, start(X, k, np.random.RandomState(seed)))
+    centers.zero_()
+    assert torch.equal(X, before)
+
+
+@pytest.mark.parametrize("start", [sample_rows, kmeans_plusplus])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_fewer_seeds_than_wanted_where_rows_repeat(start, dtype):
+    X = torch.tensor([[0.1, 7.0], [0.3, 0.0], [-2.0, 1.0]], dtype=dtype).repeat(40, 1)
+    centers = start(X, 10, np.random.RandomState(0))
+    assert sorted(centers.tolist()) == sorted(X[:3].tolist())
+
+
+@pytest.mark.parametrize("start", [sample_rows, kmeans_plusplus])
+def test_seeds_of_constant_data(start):
+    assert start(torch.full((20, 3), 0.1), 4, np.random.RandomState(0)).tolist() == [
+        torch.full((3,), 0.1).tolist()
+    ]
+
+
+def test_zero_and_minus_zero_are_one_row():
+    X = torch.tensor([[0.0, 1.0], [-0.0, 1.0]])
+    assert len(sample_rows(X, 2, np.random.RandomState(0))) == 1
+
+
+def test_rare_rows_are_found_among_many_repeated():
+    X = torch.zeros(1000, 2)
+    X[[3, 500, 999], 0] = torch.tensor([1.0, 2.0, 3.0])
+    assert sorted(start_of(X, 4)[:, 0].tolist()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("offset", [0, 1e4, 1e5])
+def test_kmeans_plusplus_is_as_good_as_scikit_learns(blobs, offset):
+    X = (blobs + offset).float()
+    ours, theirs, sampled = [], [], []
+    for seed in range(20):
+        ours.append(error_of(X, kmeans_plusplus(X, 12, np.random.RandomState(seed))))
+        found, _ = cluster.kmeans_plusplus(X.double().numpy(), 12, random_state=seed)
+        theirs.append(error_of(X, torch.tensor(found)))
+        sampled.append(error_of(X, start_of(X, 12, seed)))
+    assert np.mean(ours) < 1.1 * np.mean(theirs)
+    assert np.mean(ours) < 0.8 * np.mean(sampled)
+
+
+# Lloyd
+
+
+@pytest.mark.parametrize("max_iter", [1, 3, 300])
+@pytest.mark.parametrize("tol", [0, 1e-4, 0.05])
+@pytest.mark.parametrize("k", [1, 2, 12, 80])
+def test_lloyd_equals_scikit_learns(blobs, k, max_iter, tol):
+    start = start_of(blobs, k)
+    options = {"max_iter": max_iter, "tol": tol}
+    theirs = cluster.KMeans(k, init=start.numpy(), n_init=1, algorithm="lloyd", **options)
+    theirs.fit(blobs.numpy())
+    ours = lloyd(blobs, start, **options)
+    np.testing.assert_allclose(ours.centers, theirs.cluster_centers_, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(ours.inertia, theirs.inertia_, rtol=1e-10)
+    np.testing.assert_array_equal(ours.counts, np.bincount(theirs.labels_, minlength=k))
+    np.testing.assert_array_equal(nearest(blobs, ours.centers)[0], theirs.labels_)
+    assert ours.n_iter == theirs.n_iter_
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_lloyd_of_four_points(dtype):
+    X = torch.tensor([[0.0, 0.0], [0.0, 2.0], [10.0, 0.0], [10.0, 4.0]], dtype=dtype)
+    found = lloyd(X, X[[0, 2]], **LONG)
+    assert found.centers.tolist() == [[0, 1], [10, 2]]
+    assert found.counts.tolist() == [2, 2]
+    assert found.inertia == pytest.approx(10, abs=1e-5)
+    assert found.n_iter == 2
+    assert found.centers.dtype == dtype
+
+
+# Spherical
+
+
+def spherical_by_hand(X, D, n_iter, damping):
+    D = D / np.linalg.norm(D, axis=1, keepdims=True)
+    for _ in range(n_iter):
+        responses = X @ D.T
+        best = np.abs(responses).argmax(1)
+        S = np.where(np.arange(len(D)) == best[:, None], responses, 0)
+        D = S.T @ X + damping * D
+        D /= np.linalg.norm(D, axis=1, keepdims=True)
+    responses = np.abs(X @ D.T)
+    counts = np.bincount(responses.argmax(1), minlength=len(D))
+    return D, counts, (X**2).sum() - (responses.max(1) ** 2).sum()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("damping", [0.0, 1.0, 10.0])
+@pytest.mark.parametrize("n_iter", [1, 2, 20])
+def test_spherical_equals_the_formula(blobs, dtype, damping, n_iter):
+    start = start_of(blobs, 12)
+    D, counts, inertia = spherical_by_hand(blobs.numpy(), start.numpy(), n_iter, damping)
+    assert counts.all()
+    options = {"max_iter": n_iter, "tol": 0, "damping": damping}
+    found = spherical(blobs.to(dtype), start.to(dtype), **options)
+    np.testing.assert_allclose(found.centers, D, atol=1e-4)
+    np.testing.assert_allclose(found.inertia, inertia, rtol=1e-4)
+    if dtype is torch.float64:
+        np.testing.assert_allclose(found.centers, D, atol=1e-10)
+        np.testing.assert_array_equal(found.counts, counts)
+
+
+def test_spherical_without_damping_finds_the_principal_direction(blobs):
+    found = spherical(blobs, blobs[:1], max_iter=500, tol=1e-12, damping=0.0)
+    direction = np.linalg.svd(blobs.numpy())[2][0]
+    assert abs(found.centers[0].numpy() @ direction) == pytest.approx(1, abs=1e-9)
+
+
+def test_rows_and_their_negatives_share_a_filter():
+    X = torch.tensor([[2.0, 0.1], [-2.0, 0.1], [0.0, 3.0], [0.1, -3.0]])
+    found = spherical(X, torch.tensor([[1.0, 0.2], [0.1, 1.0]]), **LONG)
+    assert found.counts.tolist() == [2, 2]
+    np.testing.assert_allclose(found.centers.abs(), np.eye(2), atol=0.05)
+
+
+@pytest.mark.parametrize("damping", [0.0, 1.0])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_filters_have_unit_length(blobs, damping, dtype):
+    X = blobs.to(dtype)
+    found = spherical(X, start_of(X, 30), max_iter=10, tol=0, damping=damping)
+    np.testing.assert_allclose(found.centers.norm(dim=1), np.ones(30), rtol=1e-5)
+
+
+def test_damping_slows_the_filters_down(blobs):
+    start = start_of(blobs, 12)
+    unit = start / start.norm(dim=1, keepdim=True)
+    moves = [
+        (spherical(blobs, start, max_iter=1, tol=0, damping=damping).centers - unit).norm()
+        for damping in (0.0, 1.0, 1e3, 1e6)
+    ]
+    assert moves == sorted(moves, reverse=True)
+    assert moves[-1] < 0.02
+
+
+# What holds for all of them
+
+
+@pytest.mark.parametrize("method", ["lloyd", "undamped"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("k", [3, 40])
+def test_the_objective_never_gets_worse(blobs, method, dtype, seed, k):
+    X = blobs.to(dtype)
+    start = start_of(X, k, seed)
+    start[k // 2 :] = start[0]  # these win nothing and are moved
+    found, objectives = recorded(LEARNERS[method], X, start, **LONG)
+    rounding = 1e-5 if dtype is torch.float32 else 1e-12
+    assert (np.diff(objectives) <= rounding * objectives[0]).all()
+    assert objectives[-1] < objectives[0]
+    if method == "lloyd":
+        np.testing.assert_allclose(found.inertia, error_of(X, found.centers), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [2, 12, 100])
+@pytest.mark.parametrize("max_iter", [1, 20])
+def test_as_many_live_and_different_centers_as_wanted(blobs, method, dtype, k, max_iter):
+    X = blobs.to(dtype)
+    found = LEARNERS[method](X, start_of(X, k), max_iter=max_iter, tol=0)
+    assert found.centers.shape == (k, 5)
+    assert found.counts.shape == (k,)
+    assert found.counts.dtype == torch.int64
+    assert_live_and_different(found, 600)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("max_iter", [1, 30])
+@pytest.mark.parametrize("start", ["far away", "all the same", "all zero"])
+@pytest.mark.parametrize("method", LEARNERS)
+def test_dead_centers_are_moved(blobs, method, start, max_iter, dtype):
+    X = blobs.to(dtype)
+    centers = {
+        "far away": torch.cat([X[:5], 1e3 + X[5:10]]),
+        "all the same": X[:1].repeat(10, 1),
+        "all zero": torch.zeros(10, 5),
+    }[start].to(dtype)
+    found = LEARNERS[method](X, centers, max_iter=max_iter, tol=0)
+    assert len(found.centers) == 10
+    assert_live_and_different(found, 600)
+
+
+def test_a_dead_center_goes_where_the_error_is_largest():
+    X = torch.tensor([[0.0], [1.0], [2.0], [50.0]])
+    found = lloyd(X, torch.tensor([[1.0], [1e6]]), max_iter=1, tol=0)
+    assert found.centers[1] == 50
+    assert found.counts.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize("damping", [0.0, 1.0])
+@pytest.mark.parametrize("max_iter", [1, 30])
+def test_no_filter_stays_at_zero_where_rows_are(blobs, damping, max_iter):
+    """Flat patches are zero after the contrast, and may be among the seeds."""
+    X = torch.cat([torch.zeros(100, 5, dtype=torch.float64), blobs])
+    start = torch.cat([X[:1], start_of(blobs, 5)])
+    found = spherical(X, start, max_iter=max_iter, tol=0, damping=damping)
+    np.testing.assert_allclose(found.centers.norm(dim=1), np.ones(6))
+    assert_live_and_different(found, 700)
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_fewer_come_out_where_rows_repeat(method, dtype, offset):
+    rng = np.random.RandomState(0)
+    different = torch.tensor(rng.randn(4, 6), dtype=dtype) + offset
+    X = different.repeat(25, 1)
+    found = LEARNERS[method](X, torch.tensor(rng.randn(9, 6), dtype=dtype), **LONG)
+    assert len(found.centers) == 4
+    assert found.counts.tolist() == [25] * 4
+    assert found.inertia == pytest.approx(0, abs=1e-4 * float(X.square().sum()))
+    if method == "lloyd":
+        order = found.centers[:, 0].argsort()
+        torch.testing.assert_close(found.centers[order], different[different[:, 0].argsort()])
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.0, 1e4])
+def test_constant_data_gives_one_center(method, dtype, value):
+    X = torch.full((30, 4), value, dtype=dtype)
+    found = LEARNERS[method](X, torch.cat([X[:1], X[:1] + 1, X[:1] - 1]), **LONG)
+    assert found.counts.tolist() == [30]
+    assert found.inertia == pytest.approx(0, abs=1e-5 * (1 + value**2))
+    if method == "lloyd":
+        np.testing.assert_allclose(found.centers, X[:1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_one_row(method):
+    X = torch.tensor([[3.0, 4.0]])
+    found = LEARNERS[method](X, X.clone(), **LONG)
+    expected = [[3, 4]] if method == "lloyd" else [[0.6, 0.8]]
+    np.testing.assert_allclose(found.centers, expected, rtol=1e-6)
+    assert found.counts.tolist() == [1]
+    assert found.inertia == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+@pytest.mark.parametrize("offset", [0.0, 50.0])
+def test_arguments_are_left_alone(blobs, method, offset):
+    X = blobs + offset
+    centers = start_of(X, 20)
+    centers[10:] = 1e3
+    copies = X.clone(), centers.clone()
+    LEARNERS[method](X, centers, max_iter=5, tol=0)
+    assert torch.equal(X, copies[0])
+    assert torch.equal(centers, copies[1])
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_same_in_every_run(blobs, method, dtype):
+    X = blobs.to(dtype)
+    runs = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        runs.append(LEARNERS[method](X, start_of(X, 40), **LONG))
+        assert torch.equal(torch.get_rng_state(), state)
+    for a, b in zip(*runs, strict=True):
+        assert torch.equal(torch.as_tensor(a), torch.as_tensor(b))
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_permuted_start_gives_permuted_centers(blobs, method):
+    start, order = start_of(blobs, 12), torch.randperm(12, generator=torch.manual_seed(0))
+    a = LEARNERS[method](blobs, start, max_iter=5, tol=0)
+    b = LEARNERS[method](blobs, start[order], max_iter=5, tol=0)
+    torch.testing.assert_close(b.centers, a.centers[order])
+    assert torch.equal(b.counts, a.counts[order])
+
+
+@pytest.mark.parametrize("offset", [1.0, 1e4, -1e5])
+@pytest.mark.parametrize("seeding", [sample_rows, kmeans_plusplus])
+def test_far_from_the_origin_as_around_it(clear_blobs, offset, seeding):
+    X = clear_blobs + offset
+    around = lloyd(clear_blobs, seeding(clear_blobs, 6, np.random.RandomState(1)), **LONG)
+    away = lloyd(X, seeding(X, 6, np.random.RandomState(1)), **LONG)
+    np.testing.assert_array_equal(away.counts, around.counts)
+    np.testing.assert_allclose(away.centers, around.centers + offset, atol=0.02)
+    np.testing.assert_array_equal(
+        nearest(X - offset, away.centers - offset)[0], nearest(clear_blobs, around.centers)[0]
+    )
+    np.testing.assert_allclose(away.inertia, around.inertia, rtol=0.05)
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_on_iteration_sees_and_stops(blobs, method, offset):
+    X, seen = blobs + offset, []
+
+    def stop_at_three(centers, inertia):
+        seen.append((centers.clone(), inertia))
+        return len(seen) == 3
+
+    found = LEARNERS[method](X, start_of(X, 12), on_iteration=stop_at_three, **LONG)
+    assert found.n_iter == len(seen) == 3
+    torch.testing.assert_close(found.centers, seen[-1][0])
+    before = seen[-2][0]
+    expected = error_of(X, before)
+    if method != "lloyd":
+        expected = float(X.square().sum() - (X @ before.T).abs().amax(1).square().sum())
+    np.testing.assert_allclose(seen[-1][1], expected, rtol=1e-6)
+
+
+def test_tol_is_relative_to_the_variance(blobs):
+    start = start_of(blobs, 12)
+    runs = [lloyd(scale * blobs, scale * start, max_iter=300, tol=0.01) for scale in (1, 255.0)]
+    assert runs[0].n_iter == runs[1].n_iter < lloyd(blobs, start, max_iter=300, tol=0).n_iter
+
+
+def test_spherical_stops_when_the_filters_rest(blobs):
+    start = start_of(blobs, 12)
+    runs = [spherical(blobs, start, max_iter=1000, tol=tol).n_iter for tol in (0.5, 1e-2, 1e-6)]
+    assert runs == sorted(runs)
+    assert 1 <= runs[0] < runs[-1] < 1000
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_patches_themselves_as_a_dictionary(blobs, dtype):
+    X = blobs.to(dtype)
+    start = start_of(X, 50)
+    found = patch_dictionary(X, start)
+    assert torch.equal(found.centers, start)
+    np.testing.assert_allclose(found.inertia, error_of(X, start), rtol=1e-5)
+    assert_live_and_different(found, 600)
+
+
+def test_the_expanded_square_does_not_invent_errors():
+    """Rows that are centres: float32 misses zero by 1e-5 on either side."""
+    X = torch.randn(300, 108, generator=torch.manual_seed(0))
+    found = lloyd(X, X, **LONG)
+    assert found.inertia == pytest.approx(0, abs=1e-6)
+    assert found.counts.tolist() == [1] * 300
+    assert spherical(X, X, **LONG).inertia >= 0

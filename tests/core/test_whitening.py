@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from sklearn_kmfeat.core import whitening
+from sklearn_kmfeat.core.whitening import Moments, add_moments, no_moments, zca_matrices
+
+DTYPES = [torch.float32, torch.float64]
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.RandomState(0)
+    return rng.randn(200, 6) @ rng.randn(6, 6) + rng.randn(6)
+
+
+def moments_of(*parts):
+    moments = no_moments(parts[0].shape[1])
+    for part in parts:
+        moments = add_moments(moments, torch.as_tensor(part))
+    return moments
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_covariance_equals_numpy(rows, dtype):
+    moments = moments_of(torch.tensor(rows, dtype=dtype))
+    assert moments.count == 200
+    assert moments.mean.dtype == moments.scatter.dtype == torch.float64
+    np.testing.assert_allclose(moments.mean, rows.mean(0), atol=1e-6)
+    np.testing.assert_allclose(moments.covariance(), np.cov(rows.T), atol=1e-5)
+
+
+def test_covariance_is_divided_by_the_rows_less_one():
+    moments = moments_of(np.array([[0.0, 0.0, 1.0], [2.0, 4.0, 1.0]]))
+    expected = [[2, 4, 0], [4, 8, 0], [0, 0, 0]]
+    np.testing.assert_array_equal(moments.covariance(), expected)
+
+
+@pytest.mark.parametrize("ends", [[], [1], [100], [199], [1, 2, 3], [50, 51, 120]])
+def test_any_split_gives_the_same(rows, ends):
+    whole, parts = moments_of(rows), moments_of(*np.split(rows, ends))
+    assert whole.count == parts.count
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(parts.scatter, whole.scatter, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 8 * 6 * 7, 10**6])
+def test_any_chunk_gives_the_same(rows, chunk_bytes, monkeypatch):
+    whole = moments_of(rows)
+    monkeypatch.setattr(whitening, "_CHUNK_BYTES", chunk_bytes)
+    np.testing.assert_allclose(moments_of(rows).scatter, whole.scatter, rtol=1e-10, atol=1e-10)
+
+
+def test_one_row_has_no_covariance():
+    moments = moments_of(np.array([[3.0, 4.0]]))
+    np.testing.assert_array_equal(moments.mean, [3, 4])
+    np.testing.assert_array_equal(moments.covariance(), np.zeros((2, 2)))
+
+
+def test_float32_far_from_the_origin(rows):
+    shifted = torch.tensor(rows + 1e4, dtype=torch.float32)
+    expected = np.cov(shifted.double().numpy().T)
+    np.testing.assert_allclose(moments_of(shifted).covariance(), expected, rtol=1e-9)
+
+
+def test_arguments_are_left_alone(rows):
+    first, tensor = moments_of(rows), torch.tensor(rows)
+    before = [part.clone() for part in (first.mean, first.scatter, tensor)]
+    add_moments(first, tensor)
+    for part, copy in zip((first.mean, first.scatter, tensor), before, strict=True):
+        assert torch.equal(part, copy)
+
+
+@pytest.mark.parametrize("eps", [0, 0.01, 0.1, 3.0])
+def test_whitened_covariance_has_eigenvalues_l_over_l_plus_eps(rows, eps):
+    covariance = np.cov(rows.T)
+    matrix, inverse, eigenvalues = zca_matrices(torch.tensor(covariance), eps)
+    found = torch.linalg.eigvalsh(matrix @ torch.tensor(covariance) @ matrix)
+    expected = np.linalg.eigvalsh(covariance)
+    np.testing.assert_allclose(found, expected / (expected + eps), rtol=1e-8)
+    np.testing.assert_allclose(eigenvalues, expected[::-1], rtol=1e-10)
+    assert not eigenvalues.is_complex()
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
+    np.testing.assert_allclose(matrix @ inverse, np.eye(6), atol=1e-10)
+    assert (torch.linalg.eigvalsh(matrix) > 0).all()
+
+
+def test_a_diagonal_example():
+    matrix, inverse, eigenvalues = zca_matrices(torch.diag(torch.tensor([3.0, 8.0]).double()), 1.0)
+    np.testing.assert_allclose(matrix, np.diag([1 / 2, 1 / 3]), atol=1e-12)
+    np.testing.assert_allclose(inverse, np.diag([2.0, 3.0]), atol=1e-12)
+    np.testing.assert_allclose(eigenvalues, [8, 3], atol=1e-12)
+
+
+def test_is_pca_whitening_turned_back(rows):
+    pca = PCA(whiten=True).fit(rows)
+    moments = moments_of(rows)
+    matrix = zca_matrices(moments.covariance(), 0)[0].numpy()
+    expected = pca.transform(rows) @ pca.components_
+    np.testing.assert_allclose((rows - moments.mean.numpy()) @ matrix, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3, 5])
+def test_eps_zero_drops_null_directions(rank):
+    rng = np.random.RandomState(rank)
+    factor = rng.randn(6, rank)
+    covariance = torch.tensor(factor @ factor.T)
+    matrix, inverse, eigenvalues = zca_matrices(covariance, 0)
+    assert matrix.isfinite().all()
+    assert (eigenvalues >= 0).all()
+    projection = factor @ np.linalg.pinv(factor)
+    np.testing.assert_allclose(matrix @ covariance @ matrix, projection, atol=1e-7)
+    np.testing.assert_allclose(matrix @ inverse, projection, atol=1e-7)
+
+
+def test_eps_keeps_null_directions():
+    matrix, inverse, _ = zca_matrices(torch.zeros(2, 2, dtype=torch.float64), 0.25)
+    np.testing.assert_allclose(matrix, 2 * np.eye(2))
+    np.testing.assert_allclose(inverse, np.eye(2) / 2)
+
+
+def test_moments_of_nothing():
+    moments = no_moments(2)
+    assert isinstance(moments, Moments)
+    assert moments.count == 0
+    np.testing.assert_array_equal(moments.covariance(), np.zeros((2, 2)))

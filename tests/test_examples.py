@@ -1,0 +1,115 @@
+"""The demo and the helpers of the benchmarks, on a handful of images."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.utils import Bunch
+
+from sklearn_kmfeat import BagOfPatches, KMeansFilterLearner
+from sklearn_kmfeat.datasets import load_cifar10_sample, load_mnist_sample
+
+ROOT = Path(__file__).parents[1]
+
+
+def load(folder, name):
+    """Import a script that is in no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def demo():
+    pytest.importorskip("rich")
+    pytest.importorskip("matplotlib")
+    return load("examples", "demo")
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    before = set(sys.modules)
+    yield lambda name: load("benchmarks", name)
+    for name in set(sys.modules) - before:
+        if name in ("_data", "_linear", "_report", "_cifar"):
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def photos():
+    sample = load_cifar10_sample()
+    return Bunch(images=sample.images[:200], target=sample.target[:200])
+
+
+def test_demo_compares_pixels_and_features(demo, photos, tmp_path):
+    learner, accuracies = demo.compare_features(
+        photos, n_test=50, n_filters=20, n_patches=2000, max_iter=3
+    )
+    assert list(accuracies) == ["raw pixels", "learned features"]
+    assert all(0 <= accuracy <= 1 for accuracy in accuracies.values())
+    demo.draw_filters(learner, tmp_path / "new folder" / "filters.png")
+    assert (tmp_path / "new folder" / "filters.png").stat().st_size > 1000
+
+
+def test_demo_clusters_whole_digits(demo, tmp_path):
+    sample = load_mnist_sample()
+    digits = Bunch(images=sample.images[:300], target=sample.target[:300])
+    learner, purity = demo.cluster_digits(digits, 10, n_init=1)
+    assert learner.filters_.shape == (10, 28, 28, 1)
+    assert 0.4 < purity < 0.9
+    demo.draw_centroids([learner, learner], tmp_path / "centroids.png")
+    assert (tmp_path / "centroids.png").stat().st_size > 1000
+
+
+def test_demo_table(demo):
+    table = demo.make_table([("raw pixels", 0.324)], [(10, 0.57, 0.5722)])
+    assert "| CIFAR-10 sample, raw pixels: accuracy | 32.4% |  |" in table
+    assert "0.5700 | 0.5722 |" in table
+
+
+def test_plain_ways_of_the_speed_benchmark_agree_with_ours(benchmark_module, photos):
+    speed = benchmark_module("speed")
+    learner = KMeansFilterLearner(8, n_patches=500, max_iter=2, random_state=0)
+    features = learner.fit(photos.images[:20]).transform(photos.images[:2])
+    plain = speed.plain_features(photos.images[:2], learner)
+    np.testing.assert_allclose(features, plain, rtol=1e-3, atol=1e-2)
+
+    digits = load_mnist_sample().images[:20]
+    bag = BagOfPatches(5, n_patches=500, random_state=0).fit(digits)
+    counts, plain = bag.transform(digits), speed.plain_bags(digits, bag)
+    assert np.abs(counts - plain).sum() <= 1e-3 * plain.sum()
+
+
+def test_kmeans_of_the_speed_benchmark_agree(benchmark_module):
+    speed = benchmark_module("speed")
+    patches = np.random.RandomState(0).randn(600, 5).astype(np.float32)
+    start = patches[:7].copy()
+    centers = speed.our_kmeans(patches, start, 3)
+    np.testing.assert_allclose(speed.inertia(patches, centers), 1e3, rtol=0.9)
+    assert speed.peak_bytes() >= speed.resident_bytes() > 0
+
+
+def test_ridge_of_the_accuracy_benchmark(benchmark_module):
+    linear = benchmark_module("_linear")
+    X, y = make_classification(600, 20, n_informative=10, n_classes=3, class_sep=3, random_state=0)
+    X = X.astype(np.float32)
+    accuracy, penalty = linear.ridge_accuracy((X[:400], y[:400]), (X[400:], y[400:]))
+    assert accuracy > 0.8
+    assert penalty in linear.PENALTIES
+
+
+def test_report_writes_both_forms(benchmark_module, tmp_path, capsys):
+    report = benchmark_module("_report")
+    rows = [{"work": "a", "ratio": 2.0}, {"work": "b", "ratio": None}]
+    report.report("name", "Title", rows, ["A remark."], folder=tmp_path)
+    assert json.loads((tmp_path / "name.json").read_text())["rows"] == rows
+    text = (tmp_path / "name.md").read_text()
+    assert text in capsys.readouterr().out
+    assert "| a    | 2     |" in text
+    assert "- A remark." in text
