@@ -4,7 +4,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.preprocessing import StandardScaler
 
-PENALTIES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
+PENALTIES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000)
 
 
 def ridge_accuracy(train, test, penalties=PENALTIES, held_out=0.2):

@@ -35,7 +35,8 @@ CLUSTERED = {
     "pooled filters, 3×3 cells": KMeansFilterLearner(pool_grid=3, n_patches=100_000),
 }
 
-#: What is classified. Patch and whitening of the filters were chosen on training digits.
+#: What is classified. Patch size, contrast and whitening of the filters were chosen on training
+#: digits alone.
 CLASSIFIED = {
     "bag of patches": BagOfPatches(200, n_patches=100_000, random_state=0),
     "bags of patches, 3×3 cells": BagOfPatches(200, pool_grid=3, n_patches=100_000, random_state=0),
@@ -64,12 +65,12 @@ def run(quick=False):
     list of dict
     """
     images, digits = load_mnist_sample(return_X_y=True)
-    few, more = range(3), range(5)
+    seeds = range(5)
     if quick:
-        images, digits, few, more = images[:1500], digits[:1500], range(2), range(2)
-    rows = cluster_pixels(images, digits, more)
+        images, digits, seeds = images[:1500], digits[:1500], range(2)
+    rows = cluster_pixels(images, digits, seeds)
     for name, learner in CLUSTERED.items():
-        rows += cluster_features(images, digits, few, name, learner)
+        rows += cluster_features(images, digits, seeds, name, learner)
     data = train_and_test(fetch_mnist, load_mnist_sample, quick)
     for name, learner in CLASSIFIED.items():
         rows.append(classify(*data, name, _smaller(learner) if quick else learner))
@@ -87,11 +88,15 @@ def remarks(rows):
         f"Pixels: ours and scikit-learn's KMeans differ by {apart:.4f} at most, in the mean.",
         "agreement: mean adjusted Rand index between the clusterings from different seeds; it "
         "needs no labels. Each seed of a clustering of features has a dictionary of its own.",
-        "Features: square root, 40 whitened principal components, rows of unit length. Graphs: the "
-        "10 nearest neighbours. Components and pooling grid were given by a prototype, unit length "
-        "by DeepCluster, everything else by the defaults of the estimators.",
-        "Errors: ridge on the standardised square roots of the features, the penalty chosen on the "
-        "last sixth of the training digits.",
+        "Features: square root, 40 whitened principal components, rows of unit length (as in "
+        "DeepCluster); 3×3 cells and 40 components are those of an earlier prototype, the rest are "
+        "the estimators' defaults.",
+        "Neighbour means: each row becomes the mean of itself and its 10 nearest neighbours, 10 "
+        "times. That it helps shows in the agreement, without labels. Trials, which saw labels, "
+        "gave a purity of 0.92 to 0.97 at K=10 for 5 to 20 neighbours and 3 to 30 times.",
+        "Errors: 200 words or 600 filters of 10×10 pixels (few of either when quick); ridge on the "
+        "standardised square roots of the features, the penalty chosen on the last sixth of the "
+        "training digits.",
     ]
 
 

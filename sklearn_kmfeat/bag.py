@@ -44,7 +44,9 @@ class BagOfPatches(PatchBank):
         Stop when the squared movement of all words, relative to the mean variance of the
         patches' values, is no more than this.
     n_init : int, default=1
-        Runs from different starts; the one with the least inertia is kept.
+        Runs from different starts; the one with the least inertia is kept. When there
+        are more than 400 patches for each word, the starts are tried on 200 for each,
+        and the best goes on with all patches.
     encoder : {"hard", "triangle", "soft_threshold", "knn"}, default="hard"
         ``"hard"`` counts the nearest word; the others make soft bags: see
         `KMeansFilterLearner`.
@@ -83,7 +85,7 @@ class BagOfPatches(PatchBank):
     inertia_ : float
         Sum of squared errors of the patches in whitened space.
     n_iter_ : int
-        Iterations of the best run.
+        Iterations of the run that is kept.
     whitener_ : ZCAWhitener or None
         Fitted.
     contrast_eps_ : float or None
@@ -187,7 +189,9 @@ class BagOfPatches(PatchBank):
     def _n_atoms(self):
         return "n_words", self.n_words
 
-    def _learn(self, patches, rng, on_iteration):
-        words = SEEDINGS[self.init](patches, self.n_words, rng)
+    def _start(self, patches, rng):
+        return SEEDINGS[self.init](patches, self.n_words, rng)
+
+    def _learn(self, patches, start, on_iteration):
         limits = {"max_iter": self.max_iter, "tol": self.tol}
-        return lloyd(patches, words, **limits, on_iteration=on_iteration)
+        return lloyd(patches, start, **limits, on_iteration=on_iteration)

@@ -33,6 +33,8 @@ from .progress import FitProgress, Tenths
 from .sampling import batch_size, cut_patches, draw_locations, even_counts
 from .stream import Stream
 
+# For each filter; with so many, two starts compare as they do on all patches.
+_PATCHES_TO_RANK_STARTS = 200
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 
@@ -86,7 +88,11 @@ class PatchBank(
     _expects_images = False
 
     @abstractmethod
-    def _learn(self, patches, rng, on_iteration):
+    def _start(self, patches, rng):
+        """Where k-means starts: centres (k, d) from prepared patches (m, d)."""
+
+    @abstractmethod
+    def _learn(self, patches, start, on_iteration):
         """A Dictionary from prepared patches (m, d), which stay as they are."""
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -117,7 +123,7 @@ class PatchBank(
         if self._expects_images:
             warn_if_flattened(self, images)
         rng = check_random_state(self.random_state)
-        progress = FitProgress(self, self.n_init, X)
+        progress = FitProgress(self, X)
         with torch.no_grad(), matmul_precision(self.precision):
             patches, image_eps = self._draw(images, rng, progress)
             prepared, whitener, contrast_eps = self._prepare(patches, image_eps)
@@ -329,20 +335,31 @@ class PatchBank(
     # From prepared patches to fitted attributes
 
     def _best_of_runs(self, prepared, rng, progress, shared):
+        """The best of `n_init` runs; of many patches, a part decides which start is best."""
+        enough = _PATCHES_TO_RANK_STARTS * self._n_atoms[1]
+        trial = prepared
+        if self.n_init > 1 and len(prepared) > 2 * enough:
+            order = torch.from_numpy(rng.permutation(len(prepared))[:enough])
+            trial = prepared[order.to(prepared.device)]
         best = None
         for _ in range(self.n_init):
-            with progress.task("k-means", self.max_iter) as task:
-
-                def on_iteration(centers, inertia, task=task):
-                    return task.step(
-                        f", inertia {inertia:.6g}",
-                        lambda: shared | self._preview(centers, inertia, task.n_steps, shared),
-                    )
-
-                found = self._learn(prepared, rng, on_iteration)
+            found = self._run(trial, self._start(trial, rng), progress, shared)
             if best is None or found.inertia < best.inertia:
                 best = found
-        return best
+        if trial is prepared:
+            return best
+        return self._run(prepared, best.centers, progress, shared)
+
+    def _run(self, patches, start, progress, shared):
+        with progress.task("k-means", self.max_iter) as task:
+
+            def on_iteration(centers, inertia):
+                return task.step(
+                    f", inertia {inertia:.6g}",
+                    lambda: shared | self._preview(centers, inertia, task.n_steps, shared),
+                )
+
+            return self._learn(patches, start, on_iteration)
 
     def _described(self, images, whitener, contrast_eps):
         """The fitted attributes that do not depend on the dictionary."""

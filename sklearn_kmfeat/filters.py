@@ -53,7 +53,9 @@ class KMeansFilterLearner(PatchBank):
         mean variance of the patches' values. ``"spherical"``: the root mean square
         movement of a filter.
     n_init : int, default=1
-        Runs from different starts; the one with the least inertia is kept.
+        Runs from different starts; the one with the least inertia is kept. When there
+        are more than 400 patches for each filter, the starts are tried on 200 for each,
+        and the best goes on with all patches.
     encoder : {"triangle", "hard", "soft_threshold", "knn"}, default="triangle"
         ``"triangle"``: max(0, mean distance to all filters - distance). ``"hard"``: one
         at the nearest filter. ``"soft_threshold"``: max(0, d.x - alpha). ``"knn"``: one
@@ -101,7 +103,7 @@ class KMeansFilterLearner(PatchBank):
     inertia_ : float
         Sum of squared errors of the patches in whitened space.
     n_iter_ : int
-        Iterations of the best run.
+        Iterations of the run that is kept.
     whitener_ : ZCAWhitener or None
         Fitted.
     contrast_eps_ : float or None
@@ -221,11 +223,13 @@ class KMeansFilterLearner(PatchBank):
     def _update(self):
         return {"lloyd": "mean", "spherical": "direction", "random": "keep"}[self.algorithm]
 
-    def _learn(self, patches, rng, on_iteration):
-        start = SEEDINGS[self.init if self.algorithm != "random" else "sample"]
-        centers = start(patches, self.n_filters, rng)
+    def _start(self, patches, rng):
+        init = self.init if self.algorithm != "random" else "sample"
+        return SEEDINGS[init](patches, self.n_filters, rng)
+
+    def _learn(self, patches, start, on_iteration):
         if self.algorithm == "random":
-            return patch_dictionary(patches, centers)
+            return patch_dictionary(patches, start)
         method = spherical if self.algorithm == "spherical" else lloyd
         limits = {"max_iter": self.max_iter, "tol": self.tol}
-        return method(patches, centers, **limits, on_iteration=on_iteration)
+        return method(patches, start, **limits, on_iteration=on_iteration)

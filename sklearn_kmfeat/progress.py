@@ -9,16 +9,14 @@ class FitProgress:
     Parameters
     ----------
     estimator : estimator with CallbackSupportMixin
-    n_runs : int
-        Runs of k-means that follow the reading of the patches.
     X : object
         Handed to the callbacks.
     """
 
-    def __init__(self, estimator, n_runs, X):
+    def __init__(self, estimator, X):
         self.estimator = estimator
         self.X = X
-        self.root = estimator._init_callback_context(max_subtasks=1 + n_runs)
+        self.root = estimator._init_callback_context(max_subtasks=None)
         self.root.call_on_fit_task_begin(estimator=estimator, X=X)
 
     def task(self, name, max_subtasks):

@@ -104,7 +104,9 @@ def test_words_to_look_at(bag):
 
 
 def test_bad_input(digits):
-    with pytest.raises(ValueError, match="n_words=600 needs at least as many patches, .* only 529"):
+    with pytest.raises(
+        ValueError, match=r"n_words=600 needs at least as many patches, .* only 529"
+    ):
         BagOfPatches(n_words=600).fit(digits[:1])
 
 

@@ -5,7 +5,7 @@ import torch
 _CPU_TILE_BYTES = 12 * 2**20
 _GPU_TILE_BYTES = 256 * 2**20
 _GROUP = 64
-_MANY = 256
+_FEW = 256
 
 
 def nearest(X, centers, *, direction=False):
@@ -34,7 +34,7 @@ def nearest(X, centers, *, direction=False):
     matrix = torch.cat([centers, bias], 1)
     labels = torch.empty(len(X), dtype=torch.int64, device=X.device)
     scores = X.new_empty(len(X))
-    among = _among_many if len(centers) >= _MANY else _among_few
+    among = _among_many if len(centers) >= _FEW else _among_few
     among(X, matrix, direction, labels, scores)
     return labels, scores
 
@@ -64,17 +64,17 @@ def _among_few(X, matrix, direction, labels, scores):
     k = len(matrix)
     step = max(1, _rows_per_tile(X, k) // 8)
     product = X.new_empty(k * min(step, len(X)))
-    padded = X.new_ones(matrix.shape[1], min(step, len(X)))
+    centers, bias = matrix[:, :-1], matrix[:, -1:]
     places = torch.arange(k, 0, -1, device=X.device).to(X)[:, None]
     for start in range(0, len(X), step):
-        part = slice(start, start + step)
-        m = len(X[part])
-        padded[:-1, :m] = X[part].T
-        values = torch.mm(matrix, padded[:, :m], out=product[: k * m].view(k, m))
+        rows = X[start : start + step]
+        best, labelled = scores[start : start + step], labels[start : start + step]
+        values = product[: k * len(rows)].view(k, len(rows))
+        torch.addmm(bias, centers, rows.T, out=values)
         values = values.abs_() if direction else values
-        best = values.amax(0)
-        scores[part] = best
-        labels[part] = k - values.ge_(best).mul_(places).amax(0).long()
+        torch.amax(values, 0, out=best)
+        labelled.copy_(k - values.ge_(best).mul_(places).amax(0))
+    labels.clamp_(max=k - 1)  # where products overflow, nothing reaches the maximum
 
 
 def _rows_per_tile(X, n_centers):
@@ -89,6 +89,38 @@ def sums_by_label(rows, labels, n_labels):
     order = labels.argsort(stable=True)  # atomic adds would not be reproducible
     lengths = torch.bincount(labels, minlength=n_labels)
     return torch.segment_reduce(rows[order], "sum", lengths=lengths, axis=0, initial=0)
+
+
+def label_sums(X, labels, n_labels, before=None, sums=None):
+    """Float64 sums of the rows of each label, brought up to date where labels changed.
+
+    Parameters
+    ----------
+    X : tensor of shape (n, d)
+    labels : int64 tensor of shape (n,)
+    n_labels : int
+    before : int64 tensor of shape (n,) or None, default=None
+        The labels that `sums` belongs to.
+    sums : float64 tensor of shape (n_labels, d) or None, default=None
+
+    Returns
+    -------
+    float64 tensor of shape (n_labels, d)
+    """
+    wide = X.dtype if X.device.type == "mps" else torch.float64
+    step = max(1, _CPU_TILE_BYTES // (8 * X.shape[1]))
+    changed = None if before is None else (labels != before).nonzero()[:, 0]
+    if changed is None or 2 * len(changed) > len(X):
+        total = torch.zeros(n_labels, X.shape[1], dtype=wide, device=X.device)
+        for rows, own in zip(X.split(step), labels.split(step), strict=True):
+            total += sums_by_label(rows.to(wide), own, n_labels)
+        return total
+    sums = sums.clone()
+    for some in changed.split(step):
+        rows = X[some].to(wide)
+        sums += sums_by_label(rows, labels[some], n_labels)
+        sums -= sums_by_label(rows, before[some], n_labels)
+    return sums
 
 
 def squared_errors(X, centers, labels):

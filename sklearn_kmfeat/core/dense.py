@@ -23,10 +23,14 @@ class Projection(NamedTuple):
         to the whitened patch over a one.
     matrix : tensor of shape (K, d + 1) or (K, d + 2)
         Multiplies the patch, a one and, for distances, the patch's squared norm.
+    origin : tensor of shape (d, 1) or None
+        Subtracted from patches that are not whitened, where the filters lie far from
+        zero: distances from expanded squares are exact only near it.
     """
 
     whitening: torch.Tensor | None
     matrix: torch.Tensor
+    origin: torch.Tensor | None = None
 
 
 class DenseCode(NamedTuple):
@@ -60,6 +64,9 @@ def project(filters, affinity, whitening=None, mean=None):
     """
     wide = filters.dtype if filters.device.type == "mps" else torch.float64
     filters, dtype = filters.to(wide), filters.dtype
+    origin = None
+    if whitening is None and affinity != "response":
+        filters, origin = _centred(filters)
     squares = filters.square().sum(1, keepdim=True)
     offset = None
     if whitening is not None:
@@ -68,7 +75,7 @@ def project(filters, affinity, whitening=None, mean=None):
     if affinity == "distance":
         matrix = torch.cat([-2 * filters, squares, torch.ones_like(squares)], 1)
         if whitening is None:
-            return Projection(None, matrix.to(dtype))
+            return Projection(None, matrix.to(dtype), None if origin is None else origin.to(dtype))
         affine = torch.eye(len(whitening) + 1).to(whitening)
         affine[:-1] = torch.cat([whitening.T, offset], 1)
         return Projection(affine.to(dtype), matrix.to(dtype))
@@ -76,7 +83,17 @@ def project(filters, affinity, whitening=None, mean=None):
     if whitening is not None:
         bias = bias + filters @ offset
         filters = filters @ whitening.T
-    return Projection(None, torch.cat([filters, bias], 1).to(dtype))
+    matrix = torch.cat([filters, bias], 1)
+    return Projection(None, matrix.to(dtype), None if origin is None else origin.to(dtype))
+
+
+def _centred(filters):
+    """Filters around their mean, and the mean as a column, where it is large."""
+    origin = filters.detach().mean(0, keepdim=True)
+    spread = (filters.detach() - origin).square().sum(1).mean()
+    if origin.square().sum() <= 4 * spread:
+        return filters, None
+    return filters - origin, origin.T
 
 
 def prepared_columns(images, code):
@@ -93,7 +110,7 @@ def prepared_columns(images, code):
     tensor of shape (d + 1, n * H' * W') or (d + 2, n * H' * W')
         The patch, normalised and, for distances, whitened; a one; the squared norm.
     """
-    whitening, matrix = code.projection
+    whitening, matrix, origin = code.projection
     columns = patch_columns(images, code.patch_size, code.stride)
     if code.contrast == "patch":
         patches = columns[:-1]
@@ -101,6 +118,8 @@ def prepared_columns(images, code):
             columns = torch.cat([contrast_normalize(patches, code.contrast_eps, 0), columns[-1:]])
         else:
             contrast_normalize(patches, code.contrast_eps, 0, out=patches)
+    if origin is not None:
+        columns = torch.cat([columns[:-1] - origin, columns[-1:]])
     if whitening is not None:
         columns = whitening @ columns
     if matrix.shape[1] > len(columns):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .assign import nearest, squared_errors, sums_by_label
+from .assign import label_sums, nearest, squared_errors, sums_by_label
 
 _REPAIRS = 20
 
@@ -122,20 +122,25 @@ def lloyd(X, centers, *, max_iter, tol, on_iteration=None):
         found = lloyd(X - offset, centers - offset, **limits, on_iteration=told)
         return found._replace(centers=found.centers + offset)
     norms = X.square().sum(1)
-    tol = tol * float(X.var(0, correction=0).mean())
-    before = None
+    tol = tol * _total(norms) / X.numel()
+    labels, sums = None, None
     n_iter = 0
     for n_iter in range(1, max_iter + 1):
-        labels, scores = nearest(X, centers)
-        errors = (norms - 2 * scores).clamp_(min=0)
-        new, moved = _means(X, labels, centers, errors)
+        before, (labels, _) = labels, nearest(X, centers)
+        sums = label_sums(X, labels, len(centers), before, sums)
+        counts = torch.bincount(labels, minlength=len(centers))
+        new = sums / counts.clamp(min=1)[:, None]
+        new = torch.where((counts > 0)[:, None], new, centers).to(X)
+        relocated = False
+        if not counts.all():
+            errors = squared_errors(X, centers, labels)
+            relocated = _move_dead(new, counts, X, errors, norms)
+        stop = on_iteration and on_iteration(new, _inertia(norms, sums, counts, centers))
         shift = float((new - centers).square().sum())
         centers = new
-        stop = on_iteration is not None and on_iteration(centers, _total(errors))
         settled = before is not None and torch.equal(labels, before)
-        if stop or (not moved and (settled or shift <= tol)):
+        if stop or (not relocated and (settled or shift <= tol)):
             break
-        before = labels
     return _settle(X, centers, n_iter)
 
 
@@ -214,13 +219,11 @@ def _settle(X, centers, n_iter, direction=False):
     return Dictionary(centers[alive], counts[alive], _total(errors), n_iter)
 
 
-def _means(X, labels, centers, errors):
-    """New centres, and whether one that won nothing was moved."""
-    counts = torch.bincount(labels, minlength=len(centers))
-    sums = sums_by_label(X, labels, len(centers))
-    alive = (counts > 0)[:, None]
-    new = torch.where(alive, sums / counts.clamp(min=1)[:, None].to(X), centers)
-    return new, _move_dead(new, counts, X, errors, X.square().sum(1) if not alive.all() else None)
+def _inertia(norms, sums, counts, centers):
+    """Sum of squared errors from the sums of each centre's rows."""
+    centers = centers.to(sums)
+    cross = (sums * centers).sum() - (counts * centers.square().sum(1)).sum() / 2
+    return max(0.0, _total(norms) - 2 * float(cross))
 
 
 def _move_dead(centers, counts, X, errors, norms):

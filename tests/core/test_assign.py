@@ -16,7 +16,9 @@ SHAPES = [
     (300, 7, 64),
     (300, 7, 65),
     (200, 5, 128),
-    (130, 40, 200),
+    (130, 40, 255),
+    (130, 40, 256),
+    (130, 9, 330),
     (64, 108, 700),
     (65, 2, 1),
 ]
@@ -27,9 +29,9 @@ def random_rows(n, k, d, dtype=torch.float64):
     return torch.tensor(rng.randn(n, d), dtype=dtype), torch.tensor(rng.randn(k, d), dtype=dtype)
 
 
-@pytest.fixture(params=["one chunk", "chunks of 64"])
+@pytest.fixture(params=["one chunk", "small chunks"])
 def chunks(request, monkeypatch):
-    if request.param == "chunks of 64":
+    if request.param == "small chunks":
         monkeypatch.setattr(assign, "_CPU_TILE_BYTES", 1)
 
 
@@ -67,7 +69,7 @@ def test_largest_response_is_that_of_brute_force(n, d, k, dtype):
 
 
 @pytest.mark.usefixtures("chunks")
-@pytest.mark.parametrize("k", [2, 63, 64, 65, 130, 200])
+@pytest.mark.parametrize("k", [2, 63, 64, 65, 200, 255, 256, 330])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_first_of_equal_centers_wins(k, dtype):
     rng = np.random.RandomState(k)

@@ -313,3 +313,20 @@ def test_one_location_and_one_filter():
     )
     maps = list(affinity_maps(torch.zeros(1, 1, 1, 2), code))
     np.testing.assert_allclose(maps[0], [[[[25]]]])
+
+
+@pytest.mark.parametrize("encoder", ["hard", "triangle", "knn"])
+def test_far_from_the_origin(encoder):
+    rng = np.random.RandomState(0)
+    filters = rng.randn(10, 6).astype(np.float32)
+    rows = rng.randn(50, 1, 1, 6).astype(np.float32)
+    codes = []
+    for offset in (0, 1e4):
+        # Multiples of 1/64 keep their value beside 1e4.
+        moved = [np.round(64 * a) / 64 + np.float32(offset) for a in (filters, rows)]
+        dictionary, images = (torch.from_numpy(a.astype(np.float32)) for a in moved)
+        projection = project(dictionary, ENCODERS[encoder].affinity)
+        code = DenseCode((1, 1), (1, 1), None, None, projection, encoder, 0.0, 0.4)
+        cells = Cells.of([0, 1], [0, 1], "sum", images)
+        codes.append(encode_pooled(images, code, cells, 1).flatten(1))
+    np.testing.assert_allclose(codes[1], codes[0], atol=1e-2)
