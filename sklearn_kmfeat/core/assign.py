@@ -108,16 +108,16 @@ def label_sums(X, labels, n_labels, before=None, sums=None):
     float64 tensor of shape (n_labels, d)
     """
     wide = X.dtype if X.device.type == "mps" else torch.float64
-    step = max(1, _CPU_TILE_BYTES // (8 * X.shape[1]))
+    step = max(1, _CPU_TILE_BYTES // (X.element_size() * X.shape[1]))
     changed = None if before is None else (labels != before).nonzero()[:, 0]
-    if changed is None or 2 * len(changed) > len(X):
+    if changed is None or 3 * len(changed) > len(X):
         total = torch.zeros(n_labels, X.shape[1], dtype=wide, device=X.device)
         for rows, own in zip(X.split(step), labels.split(step), strict=True):
-            total += sums_by_label(rows.to(wide), own, n_labels)
+            total += sums_by_label(rows, own, n_labels)
         return total
     sums = sums.clone()
     for some in changed.split(step):
-        rows = X[some].to(wide)
+        rows = X[some]
         sums += sums_by_label(rows, labels[some], n_labels)
         sums -= sums_by_label(rows, before[some], n_labels)
     return sums
