@@ -61,7 +61,7 @@ class FilterDisplay:
 
         image_shape : tuple of int, default=None
             (height, width) or (height, width, C) of the rows of `cluster_centers_`.
-            Not used when there are `filters_`.
+            `None`: `filters_` has the shape.
 
         sort : {"counts"}, default=None
             `"counts"`: the filters that win most often come first (by `counts_`).
@@ -716,7 +716,7 @@ def _normalize(filters, how):
 def _filters_of(estimator, image_shape):
     """Find the filters of an estimator, or its cluster centres as images."""
     filters = getattr(estimator, "filters_", None)
-    if filters is not None:
+    if filters is not None and image_shape is None:
         return np.asarray(filters)
     centers = getattr(estimator, "cluster_centers_", None)
     if centers is None:

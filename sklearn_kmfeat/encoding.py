@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .backend import resolve_device, scratch_bytes
-from .core.dense import DenseCode, encode_pooled, label_maps, normalized_images, project
+from .core.dense import DenseCode, Workspace, encode_pooled, label_maps, normalized_images, project
 from .core.encoders import ENCODERS
 from .core.pooling import Cells
 from .geometry import PatchGrid, pair, patch_grid, pooling_edges
@@ -117,15 +117,13 @@ class Encoding:
         shape = (*cells, n_codes) if maps else (cells[0] * cells[1] * n_codes,)
         result = np.empty((len(images), *shape), _numpy_dtype(images))
         done = 0
-        workspace = torch.empty(0, dtype=images.dtype, device=self.device)
+        workspace = None
         for index, batch in images.batches(lambda size: self._batch(images, size)[0]):
             size = tuple(batch.shape[1:3])
-            _, rows, n_values = self._batch(images, size)
-            if len(workspace) < n_values:
-                workspace = workspace.new_empty(n_values)
-            cells = self.pooling.cells(self.grid.map_shape(size), images.ready, workspace)
-            batch = batch.to(self.device)
-            pooled = encode_pooled(batch, self.code, cells, rows, workspace[:n_values])
+            _, rows, sizes = self._batch(images, size)
+            workspace = self._workspace(workspace, sizes, images.dtype)
+            cells = self.pooling.cells(self.grid.map_shape(size), images.ready, workspace.values)
+            pooled = encode_pooled(batch.to(self.device), self.code, cells, rows, workspace)
             result[index] = pooled.reshape(len(batch), *shape).cpu().numpy()
             done += len(batch)
             if on_batch is not None:
@@ -144,19 +142,30 @@ class Encoding:
                 found[i] = label_map
         return found
 
+    def _workspace(self, workspace, sizes, dtype):
+        """The workspace, made anew only where it is too small."""
+        columns, values = sizes
+        if workspace is None or workspace.columns.shape[1] < columns:
+            new = torch.empty(2, columns, dtype=dtype, device=self.device)
+            workspace = Workspace(new, new[0, :0])
+        if len(workspace.values) < values:
+            new = torch.empty(values, dtype=dtype, device=self.device)
+            workspace = workspace._replace(values=new)
+        return workspace
+
     def _batch(self, images, size):
-        """Images and rows of locations at once, and values of the workspace for codes."""
+        """Images and rows of locations at once, and values in a workspace for them."""
         columns, codes = scratch_bytes(self.device)
         item = images.dtype.itemsize
-        n_codes, width = self.code.projection.matrix.shape
+        n_codes = len(self.code.projection.matrix)
+        width = self.grid.size[0] * self.grid.size[1] * images.n_channels + 2
         down, across = self.grid.map_shape(size)
         row = item * across * n_codes
-        copies = 4 if self.code.projection.whitening is not None else 2
-        rows = max(1, min(down, codes // row, columns // (copies * item * across * width)))
+        rows = max(1, min(down, codes // row, columns // (2 * item * across * width)))
         pixels = 3 * size[0] * size[1] * images.n_channels
-        n_images = max(1, columns // (item * (copies * rows * across * width + pixels)))
+        n_images = max(1, columns // (item * (2 * rows * across * width + pixels)))
         at_once = max(1, min(n_images, codes // (rows * row)))
-        return n_images, rows, at_once * rows * across * n_codes
+        return n_images, rows, (n_images * rows * across * width, at_once * rows * across * n_codes)
 
 
 def dense_code(bank, grid, device, dtype, encoder=None, split_sign=None):

@@ -442,10 +442,11 @@ def test_scratch_memory_follows_the_budget(learner, images):
     encoding = Encoding.of(learner, checked)
     for mebibytes in (0.1, 1, 8):
         with sklearn.config_context(working_memory=mebibytes):
-            n_images, rows, values = encoding._batch(checked, (32, 32))
-        one_row = 4 * 27 * (32 + 4 * 110)
+            n_images, rows, (columns, values) = encoding._batch(checked, (32, 32))
+        one_row = 4 * 27 * 110
         assert 4 * values <= max(mebibytes * 2**19, 4 * 27 * 32)
-        assert n_images * rows * one_row <= max(mebibytes * 2**20, one_row)
+        assert 4 * 2 * columns <= max(mebibytes * 2**19, 2 * one_row)
+        assert columns == n_images * rows * 27 * 110
 
 
 def test_flattened_images_without_a_shape_warn(images):

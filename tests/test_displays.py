@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
+from sklearn_kmfeat import KMeansFilterLearner
 from sklearn_kmfeat.displays import (
     ClusterGalleryDisplay,
     ContingencyDisplay,
@@ -320,3 +321,10 @@ class TestHistoryDisplay:
     def test_from_estimator(self):
         display = HistoryDisplay.from_estimator(SimpleNamespace(history_={"loss": [3, 2]}))
         np.testing.assert_array_equal(display.lines_["loss"].get_ydata(), [3, 2])
+
+
+def test_filters_of_whole_images():
+    rows = np.random.RandomState(0).rand(20, 12)
+    learner = KMeansFilterLearner(n_filters=3, contrast=None, whiten_eps=None, random_state=0)
+    display = FilterDisplay.from_estimator(learner.fit(rows), image_shape=(3, 4))
+    np.testing.assert_array_equal(display.filters.reshape(3, 12), learner.cluster_centers_)

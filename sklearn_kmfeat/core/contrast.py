@@ -6,7 +6,7 @@ import torch
 EPS_SHARE = 0.0065
 
 
-def contrast_normalize(x, eps, dim=-1, out=None):
+def contrast_normalize(x, eps, dim=-1, out=None, scratch=None):
     """Subtract the mean and divide by the standard deviation along one axis.
 
     Computes ``(x - mean) / sqrt(var + eps)`` with ``ddof=1`` (Coates, Lee & Ng
@@ -23,6 +23,8 @@ def contrast_normalize(x, eps, dim=-1, out=None):
         The axis that holds the values of one patch.
     out : tensor or None, default=None
         Where to write, of the same shape; may be `x`. None: a new tensor.
+    scratch : tensor or None, default=None
+        Memory of the same shape for intermediate results.
 
     Returns
     -------
@@ -31,7 +33,8 @@ def contrast_normalize(x, eps, dim=-1, out=None):
     """
     mean = x.mean(dim, keepdim=True)
     centred = torch.sub(x, mean, out=out)
-    var = _sum_of_squares(centred, dim) / max(x.shape[dim] - 1, 1)
+    squares = torch.mul(centred, centred, out=scratch)
+    var = squares.sum(dim, keepdim=True) / max(x.shape[dim] - 1, 1)
     rounding = (8 * torch.finfo(x.dtype).eps * mean).square()
     flat = var <= rounding
     scale = (var + eps).masked_fill(flat, 1.0).rsqrt().masked_fill(flat, 0.0)
@@ -41,7 +44,7 @@ def contrast_normalize(x, eps, dim=-1, out=None):
 def mean_variance(x, dim=-1):
     """Mean over all vectors of their variance (ddof=1), as a float."""
     centred = x - x.mean(dim, keepdim=True)
-    total = _sum_of_squares(centred, dim).sum(dtype=_wide(x)).item()
+    total = centred.square_().sum(dim).sum(dtype=_wide(x)).item()
     vectors = x.numel() // x.shape[dim]
     return total / max(x.shape[dim] - 1, 1) / max(vectors, 1)
 
@@ -49,10 +52,6 @@ def mean_variance(x, dim=-1):
 def auto_eps(variance):
     """The `eps` that follows the data's scale; 1 where the data has no contrast."""
     return EPS_SHARE * variance if variance > 0 else 1.0
-
-
-def _sum_of_squares(x, dim):
-    return x.square().sum(dim, keepdim=True)
 
 
 def _wide(x):

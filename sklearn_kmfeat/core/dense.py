@@ -96,7 +96,28 @@ def _centred(filters):
     return filters - origin, origin.T
 
 
-def prepared_columns(images, code):
+class Workspace(NamedTuple):
+    """Memory that is used again and again.
+
+    Fresh memory for every product would cost as much time as the product itself.
+
+    Attributes
+    ----------
+    columns : tensor of shape (2, at least (d + 2) * L)
+        For L patches and what becomes of them.
+    values : tensor of shape (at least one image's locations * K,)
+        For affinities and codes; decides how many images are done at a time.
+    """
+
+    columns: torch.Tensor
+    values: torch.Tensor
+
+    def pair(self, n_rows, n_columns):
+        """Two tensors of shape (n_rows, n_columns)."""
+        return self.columns[:, : n_rows * n_columns].view(2, n_rows, n_columns)
+
+
+def prepared_columns(images, code, workspace=None):
     """Patches as the columns that the projection multiplies.
 
     Parameters
@@ -104,6 +125,8 @@ def prepared_columns(images, code):
     images : tensor of shape (n, H, W, C)
         Normalised already where the contrast is that of the image.
     code : DenseCode
+    workspace : Workspace or None, default=None
+        None where gradients are wanted.
 
     Returns
     -------
@@ -111,20 +134,32 @@ def prepared_columns(images, code):
         The patch, normalised and, for distances, whitened; a one; the squared norm.
     """
     whitening, matrix, origin = code.projection
-    columns = patch_columns(images, code.patch_size, code.stride)
+    n_rows = code.patch_size[0] * code.patch_size[1] * images.shape[3]
+    here = there = None
+    if workspace is not None:
+        down, across = map_shape(images.shape[1:3], code.patch_size, code.stride)
+        here, there = workspace.pair(n_rows + 2, len(images) * down * across)
+    columns = patch_columns(images, code.patch_size, code.stride, _rows(here, n_rows + 1))
     if code.contrast == "patch":
-        patches = columns[:-1]
-        if columns.requires_grad:
-            columns = torch.cat([contrast_normalize(patches, code.contrast_eps, 0), columns[-1:]])
-        else:
-            contrast_normalize(patches, code.contrast_eps, 0, out=patches)
+        out, scratch = _rows(here, n_rows), _rows(there, n_rows)
+        patches = contrast_normalize(columns[:-1], code.contrast_eps, 0, out, scratch)
+        columns = columns if workspace else torch.cat([patches, columns[-1:]])
     if origin is not None:
         columns = torch.cat([columns[:-1] - origin, columns[-1:]])
     if whitening is not None:
-        columns = whitening @ columns
-    if matrix.shape[1] > len(columns):
-        columns = torch.cat([columns, columns[:-1].square().sum(0, keepdim=True)])
-    return columns
+        columns = torch.mm(whitening, columns, out=_rows(there, n_rows + 1))
+        here, there = there, here
+    if matrix.shape[1] == len(columns):
+        return columns
+    if workspace is None or origin is not None:
+        return torch.cat([columns, columns[:-1].square().sum(0, keepdim=True)])
+    squares = torch.mul(columns[:-1], columns[:-1], out=there[:n_rows])
+    torch.sum(squares, 0, out=here[-1])
+    return here
+
+
+def _rows(tensor, n):
+    return None if tensor is None else tensor[:n]
 
 
 def affinities(columns, matrix, out=None):
@@ -135,8 +170,7 @@ def affinities(columns, matrix, out=None):
     columns : tensor of shape (d', L)
     matrix : tensor of shape (K, d')
     out : tensor of at least L * K values or None, default=None
-        Memory for the result. Fresh memory for every product would cost as much time as
-        the product itself; None where gradients are wanted.
+        Memory for the result; None where gradients are wanted.
 
     Returns
     -------
@@ -160,9 +194,8 @@ def affinity_maps(images, code, workspace=None):
     images : tensor of shape (n, H, W, C)
         Normalised already where the contrast is that of the image.
     code : DenseCode
-    workspace : tensor or None, default=None
-        Memory for the affinities, used again and again: it decides how many images are
-        done at a time. None: all of them.
+    workspace : Workspace or None, default=None
+        None: all images at once, in fresh memory.
 
     Yields
     ------
@@ -172,13 +205,14 @@ def affinity_maps(images, code, workspace=None):
     n, height, width, _ = images.shape
     down, across = map_shape((height, width), code.patch_size, code.stride)
     matrix = code.projection.matrix
-    columns = prepared_columns(images, code)
+    columns = prepared_columns(images, code, workspace)
     locations = down * across
-    at_once = n if workspace is None else max(1, len(workspace) // (locations * len(matrix)))
+    out = workspace and workspace.values
+    at_once = n if out is None else max(1, len(out) // (locations * len(matrix)))
     for start in range(0, n, at_once):
         stop = min(start + at_once, n)
         some = columns[:, start * locations : stop * locations]
-        yield affinities(some, matrix, workspace).view(stop - start, down, across, -1)
+        yield affinities(some, matrix, out).view(stop - start, down, across, -1)
 
 
 def encode(values, code):
@@ -244,8 +278,8 @@ def encode_pooled(images, code, cells, rows_at_once, workspace=None):
     cells : Cells
         For maps of this size.
     rows_at_once : int
-    workspace : tensor or None, default=None
-        Memory for the codes: see `affinity_maps`.
+    workspace : Workspace or None, default=None
+        As in `affinity_maps`.
 
     Returns
     -------

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from naive import cut, encode, normalize, pool, squared_distances
 from sklearn_kmfeat.core.dense import (
     DenseCode,
+    Workspace,
     affinity_maps,
     encode_pooled,
     label_maps,
@@ -24,6 +25,11 @@ CELLS = {
     "window": lambda n: window_edges(n, 2),
     "none": lambda n: window_edges(n, 1),
 }
+
+
+def workspace_for(images, n_values):
+    columns = images.new_full((2, 60 * images.numel()), torch.nan)
+    return Workspace(columns, images.new_full((n_values,), torch.nan))
 
 
 class Machine:
@@ -88,7 +94,7 @@ class Machine:
     def fused(self, cells, how, rows_at_once=100, n_values=None):
         images, code = self.tensors()
         cells = Cells.of(*self.edges(cells), how, images)
-        workspace = None if n_values is None else images.new_empty(n_values)
+        workspace = None if n_values is None else workspace_for(images, n_values)
         return encode_pooled(images, code, cells, rows_at_once, workspace)
 
 
@@ -173,7 +179,7 @@ def test_images_are_left_alone(encoder, contrast):
     images, code = machine.tensors()
     cells = Cells.of(*machine.edges("grid"), "sum", images)
     before, matrix = images.clone(), code.projection.matrix.clone()
-    encode_pooled(images, code, cells, 2, images.new_empty(1000))
+    encode_pooled(images, code, cells, 2, workspace_for(images, 1000))
     assert torch.equal(images, before)
     assert torch.equal(code.projection.matrix, matrix)
 
@@ -254,7 +260,7 @@ def test_whitening_folded_into_the_filters_agrees(affinity, whitening, dtype):
 @pytest.mark.parametrize("n_values", [None, 48 * N_FILTERS, 2 * 48 * N_FILTERS, 10**5])
 def test_affinity_maps_come_a_few_images_at_a_time(n_values):
     images, code = Machine().tensors()
-    workspace = None if n_values is None else images.new_empty(n_values)
+    workspace = None if n_values is None else workspace_for(images, n_values)
     lengths = [len(maps) for maps in affinity_maps(images, code, workspace)]
     at_once = 3 if n_values is None else n_values // (48 * N_FILTERS)
     assert sum(lengths) == 3
