@@ -44,9 +44,9 @@ class BagOfPatches(PatchBank):
         Stop when the squared movement of all words, relative to the mean variance of the
         patches' values, is no more than this.
     n_init : int, default=1
-        Runs from different starts; the one with the least inertia is kept. When there
-        are more than 400 patches for each word, the starts are tried on 200 for each,
-        and the best goes on with all patches.
+        Runs from different starts; the one with the least inertia is kept. Of more than
+        100,000 patches (and 400 for each word), 50,000 (or 200 for each) rank the starts,
+        and the best goes on with all of them.
     encoder : {"hard", "triangle", "soft_threshold", "knn"}, default="hard"
         ``"hard"`` counts the nearest word; the others make soft bags: see
         `KMeansFilterLearner`.
@@ -76,14 +76,16 @@ class BagOfPatches(PatchBank):
     Attributes
     ----------
     filters_ : ndarray of shape (K, h, w, C)
-        The vocabulary to look at: `cluster_centers_` as patches.
+        The vocabulary to look at: `cluster_centers_` as patches. Of ready patches, C is
+        what their length and `patch_size` leave, or the shape is (K, 1, 1, d).
     cluster_centers_ : ndarray of shape (K, h * w * C)
         In whitened space. K is `n_words`, or fewer, with a ConvergenceWarning, when
         the patches have not so many different values.
     counts_ : ndarray of shape (K,)
         Patches that each word wins; never zero.
     inertia_ : float
-        Sum of squared errors of the patches in whitened space.
+        Sum of squared errors of the patches; after `partial_fit`, of those of the last
+        batch.
     n_iter_ : int
         Iterations of the run that is kept.
     whitener_ : ZCAWhitener or None

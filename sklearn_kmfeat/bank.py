@@ -33,8 +33,9 @@ from .progress import FitProgress, Tenths
 from .sampling import batch_size, cut_patches, draw_locations, even_counts
 from .stream import Stream
 
-# For each filter; with so many, two starts compare as they do on all patches.
-_PATCHES_TO_RANK_STARTS = 200
+# With so many, in all and for each filter, two starts compare as they do on all patches.
+_PATCHES_TO_RANK_STARTS = 50_000
+_PATCHES_PER_FILTER = 200
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 
@@ -119,37 +120,46 @@ class PatchBank(
             For images that do not fit the parameters: a patch larger than an image,
             fewer patches than filters, NaN or infinity, and the like.
         """
+        return self._fit(X, check_random_state(self.random_state))
+
+    def _fit(self, X, rng, streaming=False):
         images = check_images(self, X, image_shape=self.image_shape)
         if self._expects_images:
             warn_if_flattened(self, images)
-        rng = check_random_state(self.random_state)
         progress = FitProgress(self, X)
         with torch.no_grad(), matmul_precision(self.precision):
             patches, image_eps = self._draw(images, rng, progress)
             prepared, whitener, contrast_eps = self._prepare(patches, image_eps)
             shared = self._described(images, whitener, contrast_eps)
             dictionary = self._best_of_runs(prepared, rng, progress, shared)
+            stream = None
+            if streaming:
+                raw = prepared if whitener is None else whitener._unwhiten(prepared)
+                stream = Stream.begin(self, dictionary)
+                stream, dictionary = stream.updated(raw, whitener, dictionary.centers)
         self._warn_if_fewer(len(dictionary.centers))
         fitted = shared | self._learned(dictionary, shared)
         progress.end(lambda: fitted)
         remember(self, X, images)
         self.__dict__.update(fitted)
-        self.__dict__.pop("_stream", None)
+        self._stream = stream and stream._replace(rng=rng)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Learn from one more batch of images.
 
-        The first batch sets the contrast epsilon, starts the dictionary and runs k-means;
-        each later batch first updates the whitening, then gives its patches to their
-        filters and updates these once. What is guaranteed: after any number of batches
-        the whitening is that of all patches drawn so far, however they were split, and
-        each filter is the mean (spherical: the gain-weighted direction) of all patches
-        it has won, expressed in the whitening of now. Early patches stay where they were
-        assigned, so the result depends on the order of the batches, as with any
-        mini-batch k-means. After `fit`, it goes on from there. Each call draws up to
-        `n_patches` patches.
+        The first batch sets the epsilon of contrast, where it is ``"auto"``, and runs
+        k-means; each later batch first updates the whitening, then gives its patches to
+        their filters and updates these once. What is guaranteed: after any number of
+        batches the whitening is that of all patches drawn so far, however they were
+        split (for one epsilon of contrast), and each filter is the mean (spherical: the
+        direction of the gain-weighted sum; random: unchanged) of all patches it has won,
+        expressed in the whitening of now. Early patches stay where they were assigned, so
+        the result depends on the order of the batches, as with any mini-batch k-means.
+        After `fit`, it goes on from there. Each call draws up to `n_patches` patches.
+        `counts_` counts over all batches, `inertia_` is that of the last one, `n_iter_`
+        grows by one with each.
 
         Parameters
         ----------
@@ -165,9 +175,10 @@ class PatchBank(
             Fitted.
         """
         if not hasattr(self, "cluster_centers_"):
-            return self.fit(X)
+            return self._fit(X, check_random_state(self.random_state), streaming=True)
         images = check_images(self, X, image_shape=self.image_shape, reset=False)
-        stream = getattr(self, "_stream", None) or Stream.of(self)
+        self._check_unchanged()
+        stream = self._stream or Stream.of(self)
         rng = stream.rng or check_random_state(self.random_state)
         with torch.no_grad(), matmul_precision(self.precision):
             image_eps = self.contrast_eps_ if self.contrast == "image" else None
@@ -185,6 +196,27 @@ class PatchBank(
         self._stream = stream._replace(rng=rng)
         return self
 
+    def _check_unchanged(self, names=None):
+        """Refuse parameters that a fitted dictionary cannot follow."""
+        now = self._identity()
+        for name in names or now:
+            if now[name] != self._fitted_with[name]:
+                raise ValueError(
+                    f"{name} was {self._fitted_with[name]!r} in fit and is {now[name]!r} now: "
+                    "call fit again."
+                )
+
+    def _identity(self):
+        """The parameters that a dictionary cannot do without."""
+        name, wanted = self._n_atoms
+        return {
+            name: wanted,
+            "patch_size": pair(self.patch_size, "patch_size"),
+            "contrast": self.contrast,
+            "whitening": self.whiten_eps is not None,
+            "algorithm": getattr(self, "algorithm", None),
+        }
+
     def transform(self, X):
         """Encode every location and pool.
 
@@ -198,14 +230,21 @@ class PatchBank(
         ndarray of shape (n, cells * K')
             For ``output="features"``, in the order (cell row, cell column, filter).
             ``output="maps"`` gives (n, H', W', K'): every location, or every window of
-            `pool_size` locations. float64 for float64 images, otherwise float32.
+            `pool_size` locations; (n, K') for ready patches. float64 for float64 images,
+            otherwise float32.
         """
-        check_is_fitted(self)
-        images = check_images(self, X, image_shape=self.image_shape, reset=False)
+        images = self._checked(X)
         encoding = Encoding.of(self, images)
         told = Tenths(self, len(images)) if self.verbose else None
         with torch.no_grad(), matmul_precision(self.precision):
             return encoding.features(images, told)
+
+    def _checked(self, X):
+        """X for a fitted estimator, whose parameters may have changed since."""
+        check_is_fitted(self)
+        self._validate_params()
+        self._check_unchanged(["patch_size", "contrast"])
+        return check_images(self, X, image_shape=self.image_shape, reset=False)
 
     def predict(self, X):
         """The nearest filter of every location, in whitened space.
@@ -221,8 +260,7 @@ class PatchBank(
             (n, H', W') for images, (n,) for ready patches, and a list of (H', W') for
             images of different sizes.
         """
-        check_is_fitted(self)
-        images = check_images(self, X, image_shape=self.image_shape, reset=False)
+        images = self._checked(X)
         encoding = Encoding.of(self, images, encoder="hard", split_sign=False)
         with torch.no_grad(), matmul_precision(self.precision):
             labels = encoding.labels(images)
@@ -275,7 +313,11 @@ class PatchBank(
         self : estimator
             This one.
         """
-        return self if self.output == "maps" else super().set_output(transform=transform)
+        if self.output != "maps":
+            return super().set_output(transform=transform)
+        if transform is not None:
+            self._sklearn_output_config = {"transform": transform}
+        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -306,7 +348,7 @@ class PatchBank(
 
     def _cut(self, images, rng, image_eps, on_batch=None):
         grid = patch_grid(self.patch_size, self.stride, images)
-        available = np.array([np.prod(grid.map_shape(size)) for size in images.sizes])
+        available = grid.n_locations(images.sizes)
         total = available.sum() if self.n_patches is None else self.n_patches
         counts = even_counts(available, total, rng)
         locations = draw_locations(available, counts, rng)
@@ -336,21 +378,27 @@ class PatchBank(
 
     def _best_of_runs(self, prepared, rng, progress, shared):
         """The best of `n_init` runs; of many patches, a part decides which start is best."""
-        enough = _PATCHES_TO_RANK_STARTS * self._n_atoms[1]
+        enough = max(_PATCHES_TO_RANK_STARTS, _PATCHES_PER_FILTER * self._n_atoms[1])
         trial = prepared
         if self.n_init > 1 and len(prepared) > 2 * enough:
             order = torch.from_numpy(rng.permutation(len(prepared))[:enough])
             trial = prepared[order.to(prepared.device)]
         best = None
         for _ in range(self.n_init):
-            found = self._run(trial, self._start(trial, rng), progress, shared)
+            found, stopped = self._run(trial, self._start(trial, rng), progress, shared)
             if best is None or found.inertia < best.inertia:
                 best = found
+            if stopped:
+                break
         if trial is prepared:
             return best
-        return self._run(prepared, best.centers, progress, shared)
+        start = best.centers
+        if len(start) < self._n_atoms[1]:  # the part has fewer different patches
+            start = self._start(prepared, rng)
+        return self._run(prepared, start, progress, shared)[0]
 
     def _run(self, patches, start, progress, shared):
+        """One run of k-means, and whether a callback stopped it."""
         with progress.task("k-means", self.max_iter) as task:
 
             def on_iteration(centers, inertia):
@@ -359,7 +407,7 @@ class PatchBank(
                     lambda: shared | self._preview(centers, inertia, task.n_steps, shared),
                 )
 
-            return self._learn(patches, start, on_iteration)
+            return self._learn(patches, start, on_iteration), task.stopped
 
     def _described(self, images, whitener, contrast_eps):
         """The fitted attributes that do not depend on the dictionary."""
@@ -368,21 +416,28 @@ class PatchBank(
             "whitener_": whitener,
             "contrast_eps_": contrast_eps,
             "image_shape_": described_shape(images),
-            "_n_cells": int(np.prod(Pooling.of(self).shape(images, grid))),
+            "_fitted_with": self._identity(),
+            "_locations": Pooling.of(self).locations(images, grid),
         }
 
     def _learned(self, dictionary, shared):
         """The fitted attributes that the dictionary gives."""
         centers = dictionary.centers.cpu().numpy()
         shape = shared["image_shape_"]
+        weights = dictionary.counts if dictionary.weights is None else dictionary.weights
         return {
             "cluster_centers_": centers,
             "filters_": centers.reshape(len(centers), *self._filter_shape(centers, shape)),
             "counts_": dictionary.counts.cpu().numpy(),
             "inertia_": dictionary.inertia,
             "n_iter_": dictionary.n_iter,
-            "_n_features_out": shared["_n_cells"] * len(centers) * (1 + self.split_sign),
+            "_weights": weights.cpu().numpy(),
         }
+
+    @property
+    def _n_features_out(self):
+        cells = Pooling.of(self).n_cells(self._locations)
+        return cells * len(self.cluster_centers_) * (1 + self.split_sign)
 
     def _preview(self, centers, inertia, n_iter, shared):
         counts = torch.zeros(len(centers), dtype=torch.int64)

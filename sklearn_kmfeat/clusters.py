@@ -98,13 +98,16 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise ValueError("y holds no labelled sample: each label is -1 or None (unknown).")
         check_classification_targets(y[known])
 
-        self.clusterer_ = clone(self.clusterer).fit(X)
-        labels = self._clusters_of(X)
+        clusterer = clone(self.clusterer).fit(X)
+        labels = _clusters_of(clusterer, X)
+        default = _most_frequent(y[known])
+        match = match_clusters(y[known], labels[known], self.strategy)
+        match = _complete(match, labels, centers_of(clusterer), default)
+        self.clusterer_ = clusterer
         self.classes_ = np.unique(y[known])
         self.purity_ = purity_score(y[known], labels[known])
-        self._default_class = _most_frequent(y[known])
-        match = match_clusters(y[known], labels[known], self.strategy)
-        self.match_ = _complete(match, labels, centers_of(self.clusterer_), self._default_class)
+        self.match_ = match
+        self._default_class = default
         return self
 
     def predict(self, X):
@@ -121,7 +124,7 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             The classes. A cluster that was not seen in `fit` has the most frequent class.
         """
         check_is_fitted(self)
-        clusters, index = np.unique(self._clusters_of(X), return_inverse=True)
+        clusters, index = np.unique(_clusters_of(self.clusterer_, X), return_inverse=True)
         matched = [self.match_.get(cluster, self._default_class) for cluster in clusters.tolist()]
         return self.classes_[np.searchsorted(self.classes_, matched)][index]
 
@@ -157,9 +160,10 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_consistent_length(X, y)
         return y
 
-    def _clusters_of(self, X):
-        X = _as_floats_of(centers_of(self.clusterer_), X)
-        return one_cluster_per_sample(self.clusterer_.predict(X), type(self.clusterer_).__name__)
+
+def _clusters_of(clusterer, X):
+    X = _as_floats_of(centers_of(clusterer), X)
+    return one_cluster_per_sample(clusterer.predict(X), type(clusterer).__name__)
 
 
 def one_cluster_per_sample(labels, name):

@@ -62,14 +62,28 @@ class Pooling:
         """
         if images.ready:
             return (1, 1)
-        if images.shape is None and (self.grid is None or self.window is not None):
+        sizes = np.unique(images.sizes, axis=0).tolist()
+        shapes = {
+            tuple(len(edge) - 1 for edge in self.edges(grid.map_shape(size))) for size in sizes
+        }
+        if len(shapes) > 1:
             raise ValueError(
-                "Images of different sizes (a list) need a pooling grid that makes equal rows "
-                'of them: output="features" with pool_grid=(rows, columns) and pool_size=None.'
+                "Images of different sizes need a pooling grid that makes equal rows of them: "
+                'output="features" with pool_grid=(rows, columns) and pool_size=None.'
             )
-        for size in np.unique(images.sizes, axis=0).tolist():
-            edges = self.edges(grid.map_shape(size))
-        return tuple(len(edge) - 1 for edge in edges)
+        return shapes.pop()
+
+    def locations(self, images, grid):
+        """Size of the maps of images that allow this pooling; None for ready patches."""
+        self.shape(images, grid)
+        return None if images.ready else grid.map_shape(images.sizes[0].tolist())
+
+    def n_cells(self, locations):
+        """Number of cells of a map of this size; of ready patches, which have None, one."""
+        if locations is None:
+            return 1
+        down, across = self.edges(locations)
+        return (len(down) - 1) * (len(across) - 1)
 
 
 @dataclass(frozen=True)
@@ -133,11 +147,13 @@ class Encoding:
     def labels(self, images):
         """The nearest filter of every location, a list of int64 maps (H', W')."""
         found = [None] * len(images)
+        workspace = None
         for index, batch in images.batches(lambda size: self._batch(images, size)[0]):
-            rows = self._batch(images, tuple(batch.shape[1:3]))[1]
+            _, rows, sizes = self._batch(images, tuple(batch.shape[1:3]))
+            workspace = self._workspace(workspace, sizes, images.dtype)
             batch = normalized_images(batch.to(self.device), self.code)
             members = range(len(images))[index] if isinstance(index, slice) else index
-            maps = label_maps(batch, self.code, rows).cpu().numpy()
+            maps = label_maps(batch, self.code, rows, workspace).cpu().numpy()
             for i, label_map in zip(members, maps, strict=True):
                 found[i] = label_map
         return found

@@ -53,9 +53,9 @@ class KMeansFilterLearner(PatchBank):
         mean variance of the patches' values. ``"spherical"``: the root mean square
         movement of a filter.
     n_init : int, default=1
-        Runs from different starts; the one with the least inertia is kept. When there
-        are more than 400 patches for each filter, the starts are tried on 200 for each,
-        and the best goes on with all patches.
+        Runs from different starts; the one with the least inertia is kept. Of more than
+        100,000 patches (and 400 for each filter), 50,000 (or 200 for each) rank the starts,
+        and the best goes on with all of them.
     encoder : {"triangle", "hard", "soft_threshold", "knn"}, default="triangle"
         ``"triangle"``: max(0, mean distance to all filters - distance). ``"hard"``: one
         at the nearest filter. ``"soft_threshold"``: max(0, d.x - alpha). ``"knn"``: one
@@ -94,14 +94,17 @@ class KMeansFilterLearner(PatchBank):
     Attributes
     ----------
     filters_ : ndarray of shape (K, h, w, C)
-        The dictionary to look at: `cluster_centers_` as patches.
+        The dictionary to look at: `cluster_centers_` as patches. Of ready patches, C is
+        what their length and `patch_size` leave, or the shape is (K, 1, 1, d).
     cluster_centers_ : ndarray of shape (K, h * w * C)
         In whitened space. K is `n_filters`, or fewer, with a ConvergenceWarning, when
         the patches have not so many different values.
     counts_ : ndarray of shape (K,)
-        Patches that each filter wins; never zero.
+        Patches that each filter wins, by distance or, for ``"spherical"``, by the largest
+        |d.x|; never zero.
     inertia_ : float
-        Sum of squared errors of the patches in whitened space.
+        Sum of squared errors of the patches in whitened space; after `partial_fit`, of
+        those of the last batch.
     n_iter_ : int
         Iterations of the run that is kept.
     whitener_ : ZCAWhitener or None

@@ -25,6 +25,10 @@ class PatchGrid(NamedTuple):
         """Number of locations down and across in an image (H, W)."""
         return map_shape(image_size, self.size, self.stride)
 
+    def n_locations(self, image_sizes):
+        """Number of locations in each image; sizes and result are int arrays, (n, 2) and (n,)."""
+        return ((image_sizes - np.array(self.size)) // self.stride + 1).prod(axis=1)
+
 
 def pair(value, name):
     """An int or two ints as a pair of positive ints."""

@@ -2,9 +2,11 @@
 
 import warnings
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -142,7 +144,7 @@ def remember(estimator, X, images):
     """Set `image_shape_`, `n_features_in_` and the like once a fit has succeeded."""
     for name in ("n_features_in_", "feature_names_in_"):
         estimator.__dict__.pop(name, None)
-    if images.shape is not None and getattr(X, "ndim", 2) == 2:
+    if images.shape is not None and getattr(X, "ndim", 2) == 2 and not _is_sliceable(X):
         validate_data(estimator, X, reset=True, skip_check_array=True)
     elif images.shape is not None:
         estimator.n_features_in_ = images.n_features
@@ -168,6 +170,11 @@ def check_same_kind(estimator, images):
             "For flattened images set image_shape."
         )
     if expected is None:
+        if images.n_features != estimator.n_features_in_:
+            raise ValueError(
+                f"X has {images.n_features} features, but {name} is expecting "
+                f"{estimator.n_features_in_} features as input."
+            )
         return
     if expected[2] != got[2]:
         raise ValueError(f"X has {got[2]} channels, but {name} was fitted on {expected[2]}.")
@@ -194,9 +201,32 @@ def warn_if_flattened(estimator, images):
                 f"Each row of X counts as one ready patch. If the rows are flattened images, "
                 f"give {type(estimator).__name__} image_shape={shape}.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
             return
+
+
+def _is_sliceable(X):
+    """Whether X is an array that is not in memory, such as those of h5py and zarr."""
+    if isinstance(X, np.ndarray) or torch.is_tensor(X) or issparse(X) or hasattr(X, "iloc"):
+        return False
+    return getattr(X, "ndim", 0) > 1 and hasattr(X, "dtype") and hasattr(X, "__getitem__")
+
+
+def _looks_channels_first(shape):
+    """Whether (H, W, C) is more likely (C, H, W)."""
+    height, width, channels = shape
+    if min(width, channels) < 12:
+        return False
+    return height in (3, 4) or (width == channels and 2 * height < width)
+
+
+def _refuse_channels_first(shape, where):
+    if _looks_channels_first(shape):
+        raise ValueError(
+            f"{where} looks as if its channels come first. Images are (n, H, W, C) here: use "
+            "np.moveaxis(X, 1, -1), or give image_shape if they are as they should be."
+        )
 
 
 def _is_list_of_images(X):
@@ -211,11 +241,13 @@ def _is_list_of_images(X):
 def _checked_image_shape(image_shape):
     if image_shape is None:
         return None
-    shape = tuple(int(side) for side in image_shape)
-    if len(shape) not in (2, 3) or min(shape) < 1:
+    shape = tuple(image_shape)
+    whole = all(isinstance(side, Integral) for side in shape)
+    if not whole or len(shape) not in (2, 3) or min(shape) < 1:
         raise ValueError(
             f"image_shape must be (H, W) or (H, W, C) of positive ints, got {image_shape!r}."
         )
+    shape = tuple(int(side) for side in shape)
     return shape if len(shape) == 3 else (*shape, 1)
 
 
@@ -256,6 +288,9 @@ def _compute_dtype(dtype):
 
 
 def _from_rows(estimator, X, shape):
+    if _is_sliceable(X):
+        _check_dtype(estimator, X.dtype)
+        _check_finite(estimator, X)
     dtype = _compute_dtype(X.dtype)
     if shape is None:
         return Images(X, (1, 1, X.shape[1]), X.shape[1], dtype, ready=True)
@@ -283,13 +318,9 @@ def _from_array(estimator, X, shape):
         raise ValueError(f"X holds images without pixels: its shape is {tuple(X.shape)}.")
     if shape is not None and found != shape:
         raise ValueError(f"image_shape={shape} was given, but X has images of shape {found}.")
-    height, width, channels = found
-    if height in (1, 3, 4) and width == channels and width > 4:
-        raise ValueError(
-            f"X of shape {tuple(X.shape)} looks as if its channels come first. Images are "
-            "(n, H, W, C) here: use np.moveaxis(X, 1, -1)."
-        )
-    return Images(X, found, channels, _compute_dtype(X.dtype))
+    if shape is None:
+        _refuse_channels_first(found, f"X of shape {tuple(X.shape)}")
+    return Images(X, found, found[2], _compute_dtype(X.dtype))
 
 
 def _ragged(estimator, X, shape):
@@ -301,6 +332,8 @@ def _ragged(estimator, X, shape):
                 f"Image {i} of the list has shape {image.shape}; expected (H, W) or (H, W, C)."
             )
         _check_dtype(estimator, image.dtype)
+        if shape is None and image.ndim == 3:
+            _refuse_channels_first(image.shape, f"Image {i} of the list, of shape {image.shape},")
         if image.dtype.kind == "f":
             assert_all_finite(image, input_name=f"X[{i}]", estimator_name=type(estimator).__name__)
     if len(channels) > 1:

@@ -156,7 +156,7 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         images = check_images(self, X, image_shape=self.image_shape, reset=False)
         grid = patch_grid(self.patch_size, self.stride, images)
         rng = check_random_state(self.random_state)
-        available = np.array([np.prod(grid.map_shape(size)) for size in images.sizes.tolist()])
+        available = grid.n_locations(images.sizes)
         locations = draw_locations(available, self._counts(available, rng), rng)
         return cut_patches(images, grid, locations, torch.device("cpu")).numpy()
 

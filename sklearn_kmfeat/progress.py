@@ -38,6 +38,7 @@ class Task:
         self.name = name
         self.max_subtasks = max_subtasks
         self.n_steps = 0
+        self.stopped = False
 
     def __enter__(self):
         self.context = self.progress.root.subcontext(
@@ -66,7 +67,8 @@ class Task:
         if estimator.verbose:
             total = "" if self.max_subtasks is None else f"/{self.max_subtasks}"
             report(estimator, f"{self.name} {self.n_steps}{total}{note}")
-        return bool(stop)
+        self.stopped = bool(stop)
+        return self.stopped
 
     def __exit__(self, kind, error, trace):
         if kind is None:

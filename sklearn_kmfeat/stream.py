@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from .core.assign import nearest, squared_errors, sums_by_label
+from .core.assign import label_sums, nearest, squared_errors
 from .core.kmeans import Dictionary
 
 
@@ -41,20 +41,28 @@ class Stream(NamedTuple):
 
     @classmethod
     def of(cls, bank):
-        """The stream that begins with a fitted bank."""
+        """The stream that goes on from a fitted bank."""
         centers = torch.from_numpy(bank.cluster_centers_).double()
         counts = torch.from_numpy(bank.counts_)
-        weights = counts.double()
+        weights = torch.from_numpy(bank._weights).double()
         if bank._update == "keep":
             weights = torch.ones_like(weights)
         gains = torch.zeros_like(weights) if bank._update == "direction" else weights
+        sums = weights[:, None] * centers
         if bank.whitener_ is not None:
-            unwhitening = torch.from_numpy(bank.whitener_.unwhitening_)
             mean = torch.from_numpy(bank.whitener_.mean_)
-            sums = weights[:, None] * (centers @ unwhitening) + gains[:, None] * mean
-        else:
-            sums = weights[:, None] * centers
+            sums = sums @ torch.from_numpy(bank.whitener_.unwhitening_) + gains[:, None] * mean
         return cls(bank._update, sums, gains, counts.clone(), bank.inertia_, bank.n_iter_)
+
+    @classmethod
+    def begin(cls, bank, dictionary):
+        """The stream before its first batch, whose patches made the dictionary."""
+        k, width = dictionary.centers.shape
+        zeros = torch.zeros(k, dtype=torch.float64)
+        counts = torch.zeros(k, dtype=torch.int64)
+        return cls(
+            bank._update, zeros[:, None].repeat(1, width), zeros, counts, 0.0, dictionary.n_iter - 1
+        )
 
     def centers(self, whitener):
         """The filters in a given whitening, float64 (k, d)."""
@@ -66,7 +74,7 @@ class Stream(NamedTuple):
             return sums / sums.norm(dim=1, keepdim=True).clamp(min=1e-300)
         return sums / self.gains.clamp(min=1)[:, None]
 
-    def updated(self, patches, whitener):
+    def updated(self, patches, whitener, centers=None):
         """Give a batch of patches to their filters.
 
         Parameters
@@ -75,6 +83,8 @@ class Stream(NamedTuple):
             Contrast-normalised, not whitened.
         whitener : ZCAWhitener or None
             That of all patches so far, these included.
+        centers : tensor of shape (k, d) or None, default=None
+            The filters that win them; None: those of the stream.
 
         Returns
         -------
@@ -82,20 +92,24 @@ class Stream(NamedTuple):
         """
         prepared = patches if whitener is None else whitener._whiten(patches)
         direction = self.update == "direction"
-        centers = self.centers(whitener).to(prepared)
+        centers = self.centers(whitener).to(prepared) if centers is None else centers
         labels, scores = nearest(prepared, centers, direction=direction)
-        weights = (prepared * centers[labels]).sum(1) if direction else torch.ones_like(scores)
         k = len(centers)
-        counts = self.counts + torch.bincount(labels, minlength=k).cpu()
-        stream = self._replace(counts=counts, n_iter=self.n_iter + 1)
-        if self.update != "keep":
-            sums = sums_by_label(patches * weights[:, None], labels, k).cpu().double()
-            gains = sums_by_label(weights[:, None], labels, k)[:, 0].cpu().double()
-            stream = stream._replace(sums=self.sums + sums, gains=self.gains + gains)
         if direction:
-            inertia = float((prepared.square().sum(1) - scores.square()).sum())
+            weights = (prepared * centers[labels]).sum(1)
+            errors = prepared.square().sum(1) - scores.square()
         else:
-            inertia = float(squared_errors(prepared, centers, labels).sum())
-        stream = stream._replace(inertia=inertia)
+            weights = torch.ones_like(scores)
+            errors = squared_errors(prepared, centers, labels)
+        stream = self._replace(
+            counts=self.counts + torch.bincount(labels, minlength=k).cpu(),
+            inertia=float(errors.double().sum()),
+            n_iter=self.n_iter + 1,
+        )
+        if self.update != "keep":
+            gains = label_sums(weights[:, None], labels, k)[:, 0]
+            sums = label_sums(patches * weights[:, None], labels, k)
+            sums, gains = self.sums + sums.cpu(), self.gains + gains.cpu()
+            stream = stream._replace(sums=sums.double(), gains=gains.double())
         new = stream.centers(whitener).to(prepared)
-        return stream, Dictionary(new, counts, inertia, stream.n_iter)
+        return stream, Dictionary(new, stream.counts, stream.inertia, stream.n_iter)

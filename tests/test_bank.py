@@ -36,8 +36,8 @@ def learner(images):
 def variant(learner, images, **params):
     """The same dictionary under other parameters of the encoder."""
     other = clone(learner).set_params(**params)
-    fitted = {name: value for name, value in vars(learner).items() if name.endswith("_")}
-    vars(other).update(fitted)
+    fitted = set(vars(learner)) - set(learner.get_params())
+    vars(other).update({name: vars(learner)[name] for name in fitted})
     return other
 
 
@@ -219,6 +219,85 @@ class TestPartialFit:
         np.testing.assert_allclose(between.cluster_centers_, whitener.transform(means), atol=1e-8)
         np.testing.assert_array_equal(between.counts_, np.bincount(labels))
 
+    def test_spherical_filters_are_gain_weighted_directions(self):
+        rng = np.random.RandomState(0)
+        first = np.array([10.0, 0, 0]) + 0.1 * rng.randn(500, 3)
+        second = np.tile([10.0, 10, 0], (10, 1))
+        learner = KMeansFilterLearner(
+            n_filters=1, algorithm="spherical", contrast=None, whiten_eps=None, random_state=0
+        ).partial_fit(first)
+        before = learner.cluster_centers_[0]
+        learner.partial_fit(second)
+        rows = np.concatenate([first, second])
+        total = (rows * (rows @ before)[:, None]).sum(axis=0)
+        expected = total / np.linalg.norm(total)
+        np.testing.assert_allclose(learner.cluster_centers_[0], expected, atol=1e-5)
+
+    def test_after_spherical_fit_old_patches_keep_their_weight(self):
+        rng = np.random.RandomState(0)
+        first = np.array([10.0, 0, 0]) + 0.1 * rng.randn(500, 3)
+        learner = KMeansFilterLearner(
+            n_filters=1, algorithm="spherical", contrast=None, whiten_eps=None, random_state=0
+        ).fit(first)
+        learner.partial_fit(np.tile([10.0, 10, 0], (10, 1)))
+        np.testing.assert_allclose(learner.cluster_centers_[0, 1], 10 / 510, atol=2e-3)
+
+    def test_batches_are_drawn_differently(self, images):
+        learner = KMeansFilterLearner(n_filters=4, n_patches=60, algorithm="random", random_state=0)
+        inertia = [learner.partial_fit(images).inertia_ for _ in range(3)]
+        assert len(set(inertia)) == 3
+
+    def test_large_streams_keep_their_digits(self):
+        rows = 1 + 1e-3 * np.random.RandomState(0).randn(200_000, 1).astype(np.float32)
+        learner = KMeansFilterLearner(
+            n_filters=1, contrast=None, whiten_eps=None, random_state=0
+        ).partial_fit(rows)
+        learner.partial_fit(rows)
+        assert learner.cluster_centers_[0, 0] == pytest.approx(rows.mean(dtype=float), abs=1e-6)
+
+    @pytest.mark.parametrize(
+        ("change", "name"),
+        [
+            ({"whiten_eps": None}, "whitening"),
+            ({"contrast": None}, "contrast"),
+            ({"patch_size": 5}, "patch_size"),
+            ({"n_filters": 9}, "n_filters"),
+            ({"algorithm": "spherical"}, "algorithm"),
+        ],
+    )
+    def test_parameters_that_a_dictionary_cannot_follow(self, images, change, name):
+        learner = KMeansFilterLearner(n_filters=8, n_patches=600, max_iter=2, random_state=0)
+        learner.partial_fit(images)
+        with pytest.raises(
+            ValueError, match=rf"{name} was .* in fit and is .* now: call fit again"
+        ):
+            learner.set_params(**change).partial_fit(images)
+
+    @pytest.mark.parametrize("params", [{"n_init": 3}, {"contrast": "image"}])
+    def test_other_forms(self, images, params):
+        batches = [
+            [image[: 20 + k] for k, image in enumerate(images[:10])],
+            images[10:30, :, :24].astype(np.float64),
+        ]
+        learner = KMeansFilterLearner(n_filters=5, n_patches=300, random_state=0, **params)
+        for batch in batches:
+            learner.partial_fit(list(batch))
+        assert np.isfinite(learner.transform(batches[0])).all()
+
+    def test_interrupted_batch_leaves_no_trace(self, images, monkeypatch):
+        learner = KMeansFilterLearner(n_filters=5, n_patches=300, random_state=0)
+        learner.partial_fit(images)
+        before = dict(vars(learner))
+
+        def interrupt(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("sklearn_kmfeat.stream.nearest", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            learner.partial_fit(images)
+        assert vars(learner).keys() == before.keys()
+        assert all(vars(learner)[name] is before[name] for name in before)
+
     def test_goes_on_after_fit(self, images):
         learner = KMeansFilterLearner(n_filters=8, n_patches=1000, random_state=0).fit(images)
         seen = learner.counts_.sum()
@@ -226,6 +305,66 @@ class TestPartialFit:
         assert learner.counts_.sum() > seen
         learner.fit(images)
         assert learner.counts_.sum() == seen
+
+
+class TestChangedParameters:
+    """Encoding parameters may change after the fit; names and checks follow."""
+
+    def test_names_follow(self, learner, images):
+        changed = variant(learner, images, split_sign=True, pool_grid=3)
+        assert len(changed.get_feature_names_out()) == changed.transform(images).shape[1] == 576
+        changed.set_params(pool_grid=1).set_output(transform="pandas")
+        assert changed.transform(images).shape == (60, 64)
+
+    def test_nonsense_is_refused(self, learner, images):
+        with pytest.raises(ValueError, match="'encoder' parameter"):
+            variant(learner, images, encoder="zz").transform(images)
+        with pytest.raises(ValueError, match=r"patch_size was \(6, 6\) in fit"):
+            variant(learner, images, patch_size=5).transform(images)
+
+    def test_pandas_is_remembered_while_there_are_maps(self, learner, images):
+        maps = variant(learner, images, output="maps").set_output(transform="pandas")
+        assert isinstance(maps.transform(images), np.ndarray)
+        assert hasattr(maps.set_params(output="features").transform(images), "columns")
+
+
+@pytest.mark.parametrize("params", [{"output": "maps"}, {"pool_size": 9}, {"pool_grid": None}])
+def test_list_of_equal_images(learner, images, params):
+    coder = variant(learner, images, **params)
+    np.testing.assert_allclose(coder.transform(list(images)), coder.transform(images), rtol=1e-5)
+    assert clone(coder).fit(list(images)).transform(images).shape == coder.transform(images).shape
+
+
+def test_predict_in_little_memory(learner, images):
+    expected = learner.predict(images)
+    with sklearn.config_context(working_memory=0.05):
+        np.testing.assert_array_equal(learner.predict(images), expected)
+
+
+class OnDisk:
+    """An array that can only be sliced."""
+
+    def __init__(self, data):
+        self.data, self.shape, self.dtype, self.ndim = data, data.shape, data.dtype, data.ndim
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        return self.data[index]
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("read whole")
+
+
+def test_flattened_images_on_disk(images):
+    rows = images.reshape(60, -1)
+    learner = KMeansFilterLearner(**SMALL, image_shape=(32, 32, 3))
+    expected = clone(learner).fit(rows).transform(rows)
+    np.testing.assert_array_equal(learner.fit(OnDisk(rows)).transform(OnDisk(rows)), expected)
+    ready = KMeansFilterLearner(**SMALL).fit(OnDisk(rows))
+    with pytest.raises(ValueError, match=r"X has 9 features, but .* expecting 3072"):
+        ready.transform(OnDisk(rows[:, :9]))
 
 
 class TestPipelines:
@@ -335,6 +474,12 @@ class TestProgress:
         features = [state.transform(images[:3]) for state in recorder.states]
         assert all(f.shape == (3, 32) for f in features)
         assert recorder.states[0].inertia_ > recorder.states[-1].inertia_
+
+    def test_stopping_ends_all_starts(self, images):
+        recorder = Recorder(stop_after=2)
+        learner = KMeansFilterLearner(n_filters=8, n_patches=1000, n_init=5, random_state=0)
+        learner.set_callbacks(recorder).fit(images)
+        assert len(recorder.states) == 2
 
     def test_a_callback_can_stop(self, images):
         learner = KMeansFilterLearner(n_filters=8, n_patches=1000, tol=0, random_state=0)

@@ -242,3 +242,17 @@ def test_a_clusterer_without_predict(blobs):
 def test_unknown_strategy(blobs):
     with pytest.raises(ValueError, match="strategy must be one of"):
         ClusterClassifier(KMeans(), strategy="best").fit(*blobs)
+
+
+class Broken(KMeans):
+    """Finds clusters, and cannot say where."""
+
+    def predict(self, X):
+        raise KeyboardInterrupt
+
+
+def test_interrupted_fit_leaves_no_trace():
+    classifier = ClusterClassifier(Broken(n_clusters=2, random_state=0))
+    with pytest.raises(KeyboardInterrupt):
+        classifier.fit(np.arange(8.0).reshape(4, 2), [0, 0, 1, 1])
+    assert set(vars(classifier)) == {"clusterer", "strategy"}

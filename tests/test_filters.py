@@ -116,7 +116,8 @@ def test_random_state_object_moves_on(rows):
     assert not np.array_equal(*[fit.cluster_centers_ for fit in fits])
 
 
-def test_starts_are_ranked_on_a_part_of_many_patches():
+def test_starts_are_ranked_on_a_part_of_many_patches(monkeypatch):
+    monkeypatch.setattr("sklearn_kmfeat.bank._PATCHES_TO_RANK_STARTS", 1000)
     rng = np.random.RandomState(0)
     rows = rng.randn(6000, 4) + 3 * rng.randint(0, 4, size=(6000, 1))
     params = {"contrast": None, "whiten_eps": None, "max_iter": 300, "tol": 0}

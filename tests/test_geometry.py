@@ -86,3 +86,9 @@ def test_pooling_edges(grid, window, expected):
 def test_more_cells_than_locations(grid):
     with pytest.raises(ValueError, match="finer than the map of 3 x 5 locations"):
         pooling_edges((3, 5), grid, None)
+
+
+def test_number_of_locations():
+    grid = PatchGrid((3, 2), (2, 1))
+    sizes = np.array([[3, 2], [8, 9], [4, 2]])
+    np.testing.assert_array_equal(grid.n_locations(sizes), [1, 24, 1])

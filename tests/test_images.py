@@ -342,18 +342,26 @@ def test_shapes_that_are_no_images(X, message):
         Reader().fit(X)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (2, 1, 28, 28), (2, 4, 6, 6)])
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (2, 1, 28, 28), (2, 13, 32, 32), (2, 3, 32, 48)])
 def test_channels_first(shape):
     with pytest.raises(ValueError, match=r"channels come first.*np\.moveaxis"):
         Reader().fit(np.zeros(shape))
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 3, 3), (2, 4, 4, 4), (2, 1, 1, 1), (2, 3, 32, 3)])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 3, 3), (2, 4, 4, 4), (2, 1, 1, 1), (2, 3, 32, 3), (2, 4, 8, 8)]
+)
 def test_small_images_are_not_taken_for_channels_first(shape):
     assert Reader().fit(np.zeros(shape)).image_shape_ == shape[1:]
 
 
-@pytest.mark.parametrize("image_shape", [(4,), (4, 4, 3, 1), (0, 4), (4, -1), ()])
+def test_channels_first_in_a_list_and_on_purpose():
+    with pytest.raises(ValueError, match=r"Image 1 of the list.*channels come first"):
+        Reader().fit([np.zeros((32, 32, 3)), np.zeros((3, 32, 32))])
+    assert Reader((3, 32, 32)).fit(np.zeros((2, 3, 32, 32))).image_shape_ == (3, 32, 32)
+
+
+@pytest.mark.parametrize("image_shape", [(4,), (4, 4, 3, 1), (0, 4), (4, -1), (), (4.0, 4)])
 def test_image_shapes_that_are_none(image_shape):
     with pytest.raises(ValueError, match="image_shape must be"):
         Reader(image_shape).fit(np.zeros((2, 16)))

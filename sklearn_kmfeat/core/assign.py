@@ -6,6 +6,8 @@ _CPU_TILE_BYTES = 12 * 2**20
 _GPU_TILE_BYTES = 256 * 2**20
 _GROUP = 64
 _FEW = 256
+# Of so many float32 rows a float32 sum keeps its digits.
+_ROWS_PER_SUM = 8192
 
 
 def nearest(X, centers, *, direction=False):
@@ -108,7 +110,7 @@ def label_sums(X, labels, n_labels, before=None, sums=None):
     float64 tensor of shape (n_labels, d)
     """
     wide = X.dtype if X.device.type == "mps" else torch.float64
-    step = max(1, _CPU_TILE_BYTES // (X.element_size() * X.shape[1]))
+    step = _ROWS_PER_SUM
     changed = None if before is None else (labels != before).nonzero()[:, 0]
     if changed is None or 3 * len(changed) > len(X):
         total = torch.zeros(n_labels, X.shape[1], dtype=wide, device=X.device)

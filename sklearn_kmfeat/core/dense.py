@@ -233,7 +233,7 @@ def encode(values, code):
     return encoder(flat, alpha=code.alpha, knn_fraction=code.knn_fraction).view(values.shape)
 
 
-def label_maps(images, code, rows_at_once):
+def label_maps(images, code, rows_at_once, workspace=None):
     """The filter with the largest affinity at every location.
 
     Parameters
@@ -244,6 +244,8 @@ def label_maps(images, code, rows_at_once):
         Whose affinity is not a distance.
     rows_at_once : int
         Rows of locations that are held at once.
+    workspace : Workspace or None, default=None
+        As in `affinity_maps`.
 
     Returns
     -------
@@ -255,7 +257,7 @@ def label_maps(images, code, rows_at_once):
     for start in range(0, n_rows, rows_at_once):
         stop = min(start + rows_at_once, n_rows)
         strip = images[:, start * down : (stop - 1) * down + height]
-        labels.append(torch.cat([v.argmax(-1) for v in affinity_maps(strip, code)]))
+        labels.append(torch.cat([v.argmax(-1) for v in affinity_maps(strip, code, workspace)]))
     return torch.cat(labels, 1)
 
 

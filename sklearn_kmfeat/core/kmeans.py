@@ -21,12 +21,15 @@ class Dictionary(NamedTuple):
     inertia : float
         Sum of squared errors of the rows.
     n_iter : int
+    weights : tensor of shape (k,) or None
+        Of spherical filters, the sum of the squared gains of their rows.
     """
 
     centers: torch.Tensor
     counts: torch.Tensor
     inertia: float
     n_iter: int
+    weights: torch.Tensor | None = None
 
 
 def sample_rows(X, n_rows, rng):
@@ -205,8 +208,9 @@ def _settle(X, centers, n_iter, direction=False):
     """Assign a last time; give every dead centre a row, or drop it."""
     norms = X.square().sum(1)
     for repair in range(_REPAIRS):
+        gains = None
         if direction:
-            labels, _, errors = _gain_shape(X, centers, norms)
+            labels, gains, errors = _gain_shape(X, centers, norms)
         else:
             labels, _ = nearest(X, centers)
             errors = squared_errors(X, centers, labels)
@@ -216,7 +220,10 @@ def _settle(X, centers, n_iter, direction=False):
             break
         centers = _unit(centers) if direction else centers
     alive = counts > 0
-    return Dictionary(centers[alive], counts[alive], _total(errors), n_iter)
+    weights = counts
+    if direction:
+        weights = label_sums(gains.square()[:, None], labels, len(centers))[:, 0]
+    return Dictionary(centers[alive], counts[alive], _total(errors), n_iter, weights[alive])
 
 
 def _inertia(norms, sums, counts, centers):
