@@ -101,7 +101,7 @@ class KMeansFilterLearner(PatchBank):
         the patches have not so many different values.
     counts_ : ndarray of shape (K,)
         Patches that each filter wins, by distance or, for ``"spherical"``, by the largest
-        |d.x|; never zero.
+        ``|d.x|``; never zero.
     inertia_ : float
         Sum of squared errors of the patches in whitened space; after `partial_fit`, of
         those of the last batch.

@@ -128,13 +128,10 @@ def check_images(estimator, X, *, image_shape=None, reset=True):
     shape = _checked_image_shape(image_shape)
     if _is_list_of_images(X):
         images = _ragged(estimator, X, shape)
-    elif not isinstance(X, np.ndarray) and getattr(X, "ndim", 0) > 2 and not torch.is_tensor(X):
-        images = _from_array(estimator, X, shape)  # sliceable, may be larger than memory
     else:
-        X = _array(estimator, X, reset)
-        images = (
-            _from_rows(estimator, X, shape) if X.ndim == 2 else _from_array(estimator, X, shape)
-        )
+        X = X if _is_sliceable(X) else _array(estimator, X, reset)
+        from_X = _from_rows if X.ndim == 2 else _from_array
+        images = from_X(estimator, X, shape)
     if not reset:
         check_same_kind(estimator, images)
     return images
