@@ -47,7 +47,13 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"**": ["sidebar-nav-bs"], "index": [], "user_guide": [], "changelog": [], "benchmarks": []}
+html_sidebars = {
+    "**": ["sidebar-nav-bs"],
+    "index": [],
+    "user_guide": [],
+    "changelog": [],
+    "benchmarks": [],
+}
 
 
 def leave_out_foreign_methods(app, what, name, obj, skip, options):
