@@ -131,9 +131,9 @@ class KMeansFilterLearner(PatchBank):
     `ZCAWhitener`. float64 is computed in float64, everything else in float32. Memory-
     mapped arrays are read a batch at a time.
 
-    Memory beyond input and output is 4 bytes times `n_patches` times the values of a
-    patch in `fit` (up to three times that while k-means starts), and scikit-learn's
-    ``working_memory`` in `transform`.
+    Memory beyond input and output is, in `fit`, two (``"spherical"``: three) times that of
+    the drawn patches, which take 4 bytes times `n_patches` times the values of a patch; in
+    `transform`, scikit-learn's ``working_memory`` at most.
 
     References
     ----------
