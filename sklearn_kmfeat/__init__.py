@@ -2,6 +2,7 @@
 
 from .bag import BagOfPatches
 from .clusters import ClusterClassifier
+from .convolutional import ConvKMeans
 from .displays import (
     ClusterGalleryDisplay,
     ContingencyDisplay,
@@ -9,7 +10,7 @@ from .displays import (
     HistoryDisplay,
 )
 from .filters import KMeansFilterLearner
-from .metrics import match_clusters, purity_score
+from .metrics import filter_redundancy, match_clusters, purity_score
 from .patches import PatchExtractor
 from .preprocessing import ContrastNormalizer, ZCAWhitener
 
@@ -21,11 +22,13 @@ __all__ = [
     "ClusterGalleryDisplay",
     "ContingencyDisplay",
     "ContrastNormalizer",
+    "ConvKMeans",
     "FilterDisplay",
     "HistoryDisplay",
     "KMeansFilterLearner",
     "PatchExtractor",
     "ZCAWhitener",
+    "filter_redundancy",
     "match_clusters",
     "purity_score",
 ]
