@@ -13,6 +13,7 @@ from .filters import KMeansFilterLearner
 from .metrics import filter_redundancy, match_clusters, purity_score
 from .patches import PatchExtractor
 from .preprocessing import ContrastNormalizer, ZCAWhitener
+from .torch_stack import to_torch
 
 __version__ = "0.1.0"
 
@@ -31,4 +32,5 @@ __all__ = [
     "filter_redundancy",
     "match_clusters",
     "purity_score",
+    "to_torch",
 ]

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
 
 from .bank import PatchBank
-from .core.conv_kmeans import Preparation, Windows, convolutional, respond
+from .core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
 from .core.kmeans import spherical
 from .filters import SEEDINGS
 from .geometry import pair, patch_grid
@@ -336,7 +336,7 @@ class ConvKMeans(PatchBank):
     def _won(self, prepared, centers):
         if not isinstance(prepared, Windows):
             return prepared, _one_offset(prepared)
-        offsets, _ = respond(prepared, centers)
+        offsets = best_offsets(prepared, centers)
         return prepared.at(offsets), prepared.count(offsets)
 
     def _start(self, prepared, rng):

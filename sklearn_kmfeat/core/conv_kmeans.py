@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import torch
 
+from .assign import nearest
 from .contrast import centre_and_scale, contrast_normalize
 from .kmeans import Coding, gain_shape
 from .patches import map_shape
 from .whitening import affine_rows
 
-_CPU_TILE_BYTES = 6 * 2**20
+_CPU_TILE_BYTES = 12 * 2**20
 _GPU_TILE_BYTES = 256 * 2**20
 
 
@@ -225,10 +226,11 @@ def convolutional(windows, centers, *, max_iter, tol, damping=1.0, on_iteration=
     """
 
     def code(centers):
-        offsets, labels = respond(windows, centers)
+        offsets = best_offsets(windows, centers)
         rows = windows.at(offsets)
-        gains = (rows * centers[labels]).sum(1)
-        errors = (windows.norms - gains.square()).clamp_(min=0)
+        labels, sizes = nearest(rows, centers, direction=True)
+        gains = sizes.copysign((rows * centers[labels]).sum(1))
+        errors = (windows.norms - sizes.square()).clamp_(min=0)
         return Coding(rows, labels, gains, errors, offsets)
 
     def row_at(index):
@@ -241,8 +243,8 @@ def convolutional(windows, centers, *, max_iter, tol, damping=1.0, on_iteration=
     return found._replace(offset_counts=windows.count(coding.offsets))
 
 
-def respond(windows, centers):
-    """Where each window responds most, and to which filter.
+def best_offsets(windows, centers):
+    """Where each window responds most to any filter.
 
     Parameters
     ----------
@@ -251,26 +253,24 @@ def respond(windows, centers):
 
     Returns
     -------
-    offsets : int64 tensor of shape (n,)
-    labels : int64 tensor of shape (n,)
-        Of the largest ``|d.x|`` over offsets and filters.
+    int64 tensor of shape (n,)
+        Of the patch with the largest ``|d.x|``; the first of equals.
     """
     matrix = windows.preparation.folded(centers)
     tiles = windows.tiles(len(centers))
     columns_of = windows.workspace(windows.width + 1, tiles)
     values_of = windows.workspace(len(centers), tiles)
     offsets = torch.empty(len(windows), dtype=torch.int64, device=centers.device)
-    labels = torch.empty_like(offsets)
+    down, across = windows.offsets
+    places = torch.arange(down * across, 0, -1, device=centers.device).to(centers)[:, None]
     for tile in tiles:
         columns, values = columns_of(tile), values_of(tile)
         windows.columns(tile, columns)
         columns[-1] = 1 if windows.spread is None else windows.spread[:, tile]
         torch.mm(matrix, columns.flatten(1), out=values.flatten(1))
-        best = values.abs_().amax(0)
+        # To read twice is cheaper than to write absolute values.
+        best = torch.maximum(values.amax(0), values.amin(0).neg_())
         if windows.spread is not None:
             best /= windows.spread[:, tile]
-        place = best.argmax(0)
-        offsets[tile] = place
-        chosen = values.gather(1, place.expand(len(values), 1, -1))[:, 0]
-        labels[tile] = chosen.argmax(0)
-    return offsets, labels
+        offsets[tile] = len(places) - best.ge(best.amax(0)).mul(places).amax(0)
+    return offsets.clamp_(max=len(places) - 1)  # where responses overflow, none is the largest
