@@ -2,6 +2,7 @@
 
 from .bag import BagOfPatches
 from .clusters import ClusterClassifier
+from .connections import ChannelConnections
 from .convolutional import ConvKMeans
 from .displays import (
     ClusterGalleryDisplay,
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BagOfPatches",
+    "ChannelConnections",
     "ClusterClassifier",
     "ClusterGalleryDisplay",
     "ContingencyDisplay",

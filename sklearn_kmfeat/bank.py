@@ -133,7 +133,8 @@ class PatchBank(
         parts, streams = [], []
         with torch.no_grad(), matmul_precision(self.precision):
             image_eps = self._image_eps(images)
-            for channels in [None] if groups is None else groups:
+            for i, channels in enumerate([None] if groups is None else groups):
+                progress.prefix = "" if groups is None else f"group {i + 1}/{len(groups)}: "
                 part, stream = self._fit_part(
                     images, channels, image_eps, rng, progress, shared, streaming
                 )
@@ -151,8 +152,9 @@ class PatchBank(
     def _fit_part(self, images, channels, image_eps, rng, progress, shared, streaming):
         """A Part, and with `streaming` its Stream."""
         size = self._drawn_size(shared)
-        patches = self._draw(images, size, channels, image_eps, rng, progress)
-        prepared, whitener, contrast_eps = self._prepare(patches, size, image_eps)
+        prepared, whitener, contrast_eps = self._prepare(
+            self._draw(images, size, channels, image_eps, rng, progress), size, image_eps
+        )
         part = Part(channels, whitener, contrast_eps, None)
 
         def preview(dictionary):
@@ -189,8 +191,8 @@ class PatchBank(
         X : array or list of images
             As in `fit`. The first batch must hold at least as many different patches as
             there are filters.
-        y : None
-            Ignored.
+        y : array-like or None, default=None
+            As in `fit`; only the first batch may need it.
 
         Returns
         -------
@@ -198,7 +200,7 @@ class PatchBank(
             Fitted.
         """
         if not hasattr(self, "cluster_centers_"):
-            return self._fit(X, check_random_state(self.random_state), streaming=True)
+            return self._fit(X, check_random_state(self.random_state), y, streaming=True)
         images = check_images(self, X, image_shape=self.image_shape, reset=False)
         self._check_unchanged()
         rng = self._rng or check_random_state(self.random_state)

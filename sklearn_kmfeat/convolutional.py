@@ -49,7 +49,8 @@ class ConvKMeans(PatchBank):
             default=None
         Which channels the filters of each group see: an estimator such as
         `ChannelConnections`, which is cloned, fitted to `X` and `y`, and asked for its
-        `connections_`; or these themselves. None: every filter sees all channels.
+        `connections_`; or these themselves. None: every filter sees all channels. Where the
+        estimator has None for its `image_shape` or `device`, it gets those given here.
     contrast : {"patch", "image"} or None, default="patch"
         What is brought to mean zero and about the same contrast: each patch inside the
         windows by itself, as in `transform`, so that the filters respond to the shape of a
@@ -131,7 +132,7 @@ class ConvKMeans(PatchBank):
     whitener_ : ZCAWhitener, list of ZCAWhitener or None
         Fitted; one for each group.
     contrast_eps_ : float, list of float or None
-        What is added to the variance; for patches, one for each group.
+        What is added to the variance; one for each group.
     image_shape_ : tuple or None
         (H, W, C); (None, None, C) for images that differ in size; None for ready patches.
     n_features_in_ : int
@@ -150,7 +151,7 @@ class ConvKMeans(PatchBank):
     `X` takes the forms named in `KMeansFilterLearner`, with any number of channels.
 
     In an iteration every filter responds at every offset of every window: as many products
-    as a convolution of all windows. Memory in `fit`, beyond the input, is four times that
+    as a convolution of all windows. Memory in `fit`, beyond the input, is three times that
     of the windows of one group, 4 bytes times `n_windows` times the values of a window.
 
     The damped update follows Coates & Ng: a filter becomes the direction of itself plus the
@@ -279,7 +280,8 @@ class ConvKMeans(PatchBank):
         return "n_windows", self.n_windows
 
     def _identity(self):
-        return super()._identity() | {"window_size": self.window_size}
+        window = self.window_size
+        return super()._identity() | {"window_size": window and pair(window, "window_size")}
 
     def _set_up(self, X, y, images, rng):
         return {
@@ -311,9 +313,14 @@ class ConvKMeans(PatchBank):
             )
         found = self.connections
         if hasattr(found, "fit"):
+            ours = {
+                "random_state": lambda: rng.randint(np.iinfo(np.int32).max),
+                "image_shape": lambda: self.image_shape,
+                "device": lambda: self.device,
+            }
             chooser = clone(found)
-            if "random_state" in chooser.get_params() and chooser.random_state is None:
-                chooser.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
+            unset = [name for name, value in chooser.get_params().items() if value is None]
+            chooser.set_params(**{name: ours[name]() for name in ours if name in unset})
             found = chooser.fit(X, y).connections_
         return _checked_connections(found, images.n_channels)
 
@@ -321,10 +328,14 @@ class ConvKMeans(PatchBank):
         patch = pair(self.patch_size, "patch_size")
         if size == patch:
             return super()._prepare(drawn, size, contrast_eps, moments)
-        pixels = drawn.T.contiguous().view(*size, -1, len(drawn))
+        n = len(drawn)
+        pixels = drawn.T.contiguous().view(*size, -1, n)
+        del drawn  # the caller keeps none: half the memory from here on
         (top, height), (left, width) = (((w - p) // 2, p) for w, p in zip(size, patch, strict=True))
         centres = pixels[top : top + height, left : left + width]
-        centres = centres.permute(3, 0, 1, 2).reshape(len(drawn), -1)
+        # A copy, never a view: they are prepared in place.
+        centres = centres.permute(3, 0, 1, 2).clone(memory_format=torch.contiguous_format)
+        centres = centres.flatten(1)
         _, whitener, contrast_eps = super()._prepare(centres, patch, contrast_eps, moments)
         whitening = mean = None
         if whitener is not None:
@@ -357,7 +368,10 @@ def _one_offset(patches):
 
 def _checked_connections(connections, n_channels):
     """Connections as an int array (n_groups, group_size), checked against the channels."""
-    found = np.asarray(connections)
+    try:
+        found = np.asarray(connections)
+    except ValueError:
+        raise ValueError("connections must name as many channels in every group.") from None
     if found.ndim != 2 or not found.size or found.dtype.kind not in "iu":
         raise ValueError(
             "connections must be integers of shape (n_groups, group_size), got "

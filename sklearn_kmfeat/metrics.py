@@ -156,7 +156,7 @@ def filter_redundancy(filters):
     Raises
     ------
     ValueError
-        For another number of axes, and for NaN or infinity.
+        For another number of axes, no values, and for NaN or infinity.
 
     See Also
     --------
@@ -172,7 +172,7 @@ def filter_redundancy(filters):
     array([1.   , 1.   , 0.707])
     """
     filters = check_array(filters, dtype=np.float64, ensure_2d=False, allow_nd=True)
-    if filters.ndim not in (3, 4):
+    if filters.ndim not in (3, 4) or not filters.size:
         raise ValueError(
             f"filters must have the shape (K, h, w) or (K, h, w, C), got {filters.shape}."
         )
