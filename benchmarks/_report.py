@@ -6,6 +6,8 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("sklearn-kmfeat", "scikit-learn", "numpy", "scipy", "torch")
 
@@ -49,7 +51,8 @@ def markdown_table(rows):
 def machine():
     """The machine in words."""
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{n_cores} {platform.machine()} cores, {platform.system()}"
+    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    return f"{n_cores} {platform.machine()} cores, {threads}, {platform.system()}"
 
 
 def _cell(value):

@@ -119,9 +119,10 @@ class ConvKMeans(PatchBank):
     counts_ : ndarray of shape (K,)
         Windows that each filter wins; never zero.
     offset_counts_ : ndarray of shape (n_down, n_across) or (n_groups, n_down, n_across)
-        How often each place of a patch in its window was chosen. Roughly flat when all is
-        well; a peak at the border says that patterns are larger than `patch_size`, or the
-        windows too small.
+        How often each place of a patch in its window was chosen. Without steps and without
+        one dominant place when all is well; on photographs the border is chosen a few times
+        as often as the middle. All windows in one corner say that patterns are larger than
+        `patch_size`, or the windows too small.
     window_size_ : (int, int)
         Height and width of the windows.
     inertia_ : float

@@ -1,5 +1,6 @@
 """Convolutional k-means: each window gives the patch to which a filter responds most."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from .kmeans import Coding, gain_shape
 from .patches import map_shape
 from .whitening import affine_rows
 
-_CPU_TILE_BYTES = 12 * 2**20
+_CPU_TILE_BYTES = 5 * 2**20
 _GPU_TILE_BYTES = 256 * 2**20
 
 
@@ -31,12 +32,12 @@ class Preparation(NamedTuple):
     mean: torch.Tensor | None
 
     def of(self, rows):
-        """Prepared patches (m, d), a new tensor."""
+        """Patches (m, d), prepared in place."""
         if self.contrast_eps is not None:
-            rows = contrast_normalize(rows, self.contrast_eps)
-        if self.whitening is None:
-            return rows.clone()
-        return affine_rows(rows, self.whitening, before=-self.mean)
+            contrast_normalize(rows, self.contrast_eps, out=rows)
+        if self.whitening is not None:
+            affine_rows(rows, self.whitening, before=-self.mean, out=rows)
+        return rows
 
     def folded(self, centers):
         """Filters (k, d + 1) that respond to a patch over its contrast.
@@ -126,33 +127,49 @@ class Windows:
         """Values of a patch."""
         return self.patch_size[0] * self.patch_size[1] * self.pixels.shape[2]
 
-    def tiles(self, n_filters):
-        """Parts of the windows, as slices, whose patches and responses fit in a budget."""
-        down, across = self.offsets
+    def tiles(self, n_values):
+        """Parts of the windows, as slices, with at most so many values a window in a budget."""
         budget = _CPU_TILE_BYTES if self.pixels.device.type == "cpu" else _GPU_TILE_BYTES
-        row = self.pixels.element_size() * (self.width + 1 + n_filters)
-        step = max(1, budget // (down * across * row))
+        step = max(1, budget // (self.pixels.element_size() * n_values))
         return [slice(i, min(i + step, len(self))) for i in range(0, len(self), step)]
 
     def columns(self, tile, out):
-        """Every patch of some windows, (d, n_offsets, m), written to the first rows of `out`."""
+        """Every patch of some windows, written to `out` (d, n_offsets, m)."""
         view = self.pixels[..., tile]
         for axis, size in enumerate(self.patch_size):
             view = view.unfold(axis, size, 1)
         view = view.permute(4, 5, 2, 0, 1, 3)
-        columns = out[: self.width]
-        columns.view(view.shape).copy_(view)
-        return columns
+        return out.view(view.shape).copy_(view).view(out.shape)
 
-    def workspace(self, n_rows, tiles):
-        """Memory for `n_rows` values of every patch of a tile, (n_rows, n_offsets, m)."""
+    def bands(self, tile, out):
+        """The rows of some windows, cut in parts as wide as a patch.
+
+        A patch is a run of whole rows of a band, so that one band holds the patches of all
+        offsets down: far fewer values than every patch by itself.
+
+        Parameters
+        ----------
+        tile : slice
+        out : tensor of shape (H, w * C + 1, n_across, m)
+            Where to write. The last value of a row is the spread of the patch that begins
+            with it, or one; zero where none begins.
+        """
+        view = self.pixels[..., tile].unfold(1, self.patch_size[1], 1).permute(0, 4, 2, 1, 3)
+        out[:, :-1].view(view.shape).copy_(view)
         down, across = self.offsets
+        last = out[:, -1]
+        last[down:] = 0
+        last[:down] = 1 if self.spread is None else self.spread[:, tile].view(down, across, -1)
+
+    def workspace(self, shape, tiles):
+        """A function from a tile to memory of the shape (*shape, windows of the tile)."""
         size = max((tile.stop - tile.start for tile in tiles), default=0)
-        memory = self.pixels.new_empty(n_rows * down * across * size)
+        n_values = math.prod(shape)
+        memory = self.pixels.new_empty(n_values * size)
 
         def shaped(tile):
             m = tile.stop - tile.start
-            return memory[: n_rows * down * across * m].view(n_rows, down * across, m)
+            return memory[: n_values * m].view(*shape, m)
 
         return shaped
 
@@ -184,8 +201,9 @@ class Windows:
         identity = torch.eye(self.width).to(self.pixels)
         matrix = identity if prepare.whitening is None else prepare.whitening.T.to(self.pixels)
         mean = None if prepare.mean is None else prepare.mean.to(self.pixels)
-        tiles = self.tiles(self.width)
-        here, there = self.workspace(self.width, tiles), self.workspace(self.width, tiles)
+        shape = self.width, math.prod(self.offsets)
+        tiles = self.tiles(2 * math.prod(shape))
+        here, there = self.workspace(shape, tiles), self.workspace(shape, tiles)
         for tile in tiles:
             columns, other = self.columns(tile, here(tile)), there(tile)
             if prepare.contrast_eps is not None:
@@ -256,21 +274,36 @@ def best_offsets(windows, centers):
     int64 tensor of shape (n,)
         Of the patch with the largest ``|d.x|``; the first of equals.
     """
-    matrix = windows.preparation.folded(centers)
-    tiles = windows.tiles(len(centers))
-    columns_of = windows.workspace(windows.width + 1, tiles)
-    values_of = windows.workspace(len(centers), tiles)
+    matrix = _matrix_of_bands(windows, centers)
+    (down, across), height = windows.offsets, windows.patch_size[0]
+    n_rows = matrix.shape[1] // height
+    band = len(windows.pixels), n_rows, across
+    tiles = windows.tiles(math.prod(band) + len(centers) * across + down * across)
+    bands_of, values_of, best_of = (
+        windows.workspace(shape, tiles) for shape in (band, (len(centers), across), (down, across))
+    )
     offsets = torch.empty(len(windows), dtype=torch.int64, device=centers.device)
-    down, across = windows.offsets
     places = torch.arange(down * across, 0, -1, device=centers.device).to(centers)[:, None]
     for tile in tiles:
-        columns, values = columns_of(tile), values_of(tile)
-        windows.columns(tile, columns)
-        columns[-1] = 1 if windows.spread is None else windows.spread[:, tile]
-        torch.mm(matrix, columns.flatten(1), out=values.flatten(1))
-        # To read twice is cheaper than to write absolute values.
-        best = torch.maximum(values.amax(0), values.amin(0).neg_())
+        bands, values, best = bands_of(tile), values_of(tile), best_of(tile)
+        windows.bands(tile, bands)
+        for row in range(down):
+            patches = bands[row : row + height].flatten(0, 1).flatten(1)
+            torch.mm(matrix, patches, out=values.flatten(1))
+            # To read twice is cheaper than to write absolute values.
+            torch.maximum(values.amax(0), values.amin(0).neg_(), out=best[row])
+        best = best.flatten(0, 1)
         if windows.spread is not None:
             best /= windows.spread[:, tile]
         offsets[tile] = len(places) - best.ge(best.amax(0)).mul(places).amax(0)
     return offsets.clamp_(max=len(places) - 1)  # where responses overflow, none is the largest
+
+
+def _matrix_of_bands(windows, centers):
+    """Folded filters (k, h * (w * C + 1)), as the rows of `Windows.bands` follow each other."""
+    folded = windows.preparation.folded(centers)
+    height = windows.patch_size[0]
+    matrix = folded.new_zeros(len(folded), height, windows.width // height + 1)
+    matrix[:, :, :-1] = folded[:, :-1].view(len(folded), height, -1)
+    matrix[:, 0, -1] = folded[:, -1]
+    return matrix.flatten(1)

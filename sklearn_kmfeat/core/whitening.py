@@ -118,8 +118,12 @@ def affine_rows(rows, matrix, before=0.0, after=0.0, out=None):
         torch.as_tensor(part).to(rows.device, wide) for part in (matrix, before, after)
     )
     out = torch.empty_like(rows) if out is None else out
-    for chunk, target in zip(row_chunks(rows), row_chunks(out), strict=True):
-        target.copy_((chunk.to(wide) + before) @ matrix + after)
+    chunks = row_chunks(rows)
+    source = torch.empty(2, *chunks[0].shape, dtype=wide, device=rows.device)
+    for chunk, target in zip(chunks, row_chunks(out), strict=True):
+        here, there = source[:, : len(chunk)]
+        here.copy_(chunk).add_(before)
+        target.copy_(torch.addmm(after, here, matrix, out=there))
     return out
 
 
