@@ -4,8 +4,6 @@ Both have unit filters, learn from as many patches (from one window each, or cut
 are encoded, pooled and classified in the same way.
 """
 
-from time import perf_counter
-
 import numpy as np
 from _data import train_and_test
 from _linear import ridge_accuracy
@@ -56,7 +54,6 @@ def compare(X, X_test, y, y_test, n_filters, n_patches, seeds, **params):
     """Mean and spread of both ways over seeds."""
     params = {"n_filters": n_filters, **CODED, **params}
     results = []
-    start = perf_counter()
     for seed in seeds:
         for learner in (
             KMeansFilterLearner(
@@ -75,7 +72,6 @@ def compare(X, X_test, y, y_test, n_filters, n_patches, seeds, **params):
         "gain": f"{100 * gain.mean():+.2f} ± {100 * gain.std():.2f}",
         "redundancy of k-means": float(plain[:, 1].mean()),
         "of convolutional": float(conv[:, 1].mean()),
-        "seconds": round(perf_counter() - start, 1),
     }
 
 

@@ -5,8 +5,6 @@ Its settings were chosen on held-out training digits, with dictionaries of spher
 test digits were used once.
 """
 
-from time import perf_counter
-
 import numpy as np
 from _data import train_and_test
 from sklearn.base import clone
@@ -58,13 +56,11 @@ def run(quick=False):
     rows = []
     for name, learner in DICTIONARIES.items():
         learner = clone(learner).set_params(**{"n_filters": 20, "max_iter": 3} if quick else {})
-        start = perf_counter()
         train, test = describe(learner, X, X_test, 50 if quick else 500)
-        seconds = perf_counter() - start
         sizes = [n for n in PUBLISHED if n < len(X)]
         for n_labels in [*sizes, len(X)]:
             errors = classify(train, y, test, y_test, n_labels)
-            rows.append(_row(name, n_labels, errors, seconds))
+            rows.append(_row(name, n_labels, errors))
             print(rows[-1], flush=True)
     return rows
 
@@ -108,7 +104,7 @@ def balanced_draw(y, n_labels, seed):
     return np.concatenate([rng.choice(np.flatnonzero(y == c), each, False) for c in classes])
 
 
-def _row(name, n_labels, errors, seconds):
+def _row(name, n_labels, errors):
     spread = f"{min(errors):.4f} to {max(errors):.4f} ({len(errors)} draws)"
     return {
         "dictionaries": name,
@@ -117,7 +113,6 @@ def _row(name, n_labels, errors, seconds):
         "over draws": spread if len(errors) > 1 else None,
         "standard deviation": float(np.std(errors)) if len(errors) > 1 else None,
         "published": PUBLISHED.get(n_labels),
-        "features (s)": round(seconds, 1),
     }
 
 

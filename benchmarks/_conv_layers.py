@@ -1,7 +1,5 @@
 """A second layer on CIFAR-10: which channels its filters see, and what it adds to the first."""
 
-from time import perf_counter
-
 import numpy as np
 from _data import train_and_test
 from _linear import ridge_accuracy
@@ -48,29 +46,25 @@ def run(quick=False):
 
 
 def one_seed(X, X_test, y, y_test, seed):
-    """Yield the name of each row, and its accuracies, number of features and seconds."""
+    """Yield the name of each row, its accuracies and number of features."""
     labels = y, y_test
-    start = perf_counter()
     first = ConvKMeans(96, **FIRST, random_state=seed).fit(X)
     ones = layer_features(first, X, X_test)
-    yield "one layer, 96 filters", _judged(start, labels, ones)
+    yield "one layer, 96 filters", _judged(labels, ones)
 
     n_features = ones[0].shape[1] + 4 * N_GROUPS * N_FILTERS
-    start = perf_counter()
     wide = ConvKMeans(n_features // 16, **FIRST, random_state=seed).fit(X)
     name = f"one layer, {n_features // 16} filters"
-    yield name, _judged(start, labels, layer_features(wide, X, X_test))
+    yield name, _judged(labels, layer_features(wide, X, X_test))
 
     first.set_params(output="maps", pool="max", pool_size=3)
     maps, maps_test = first.transform(X), first.transform(X_test)
-    start = perf_counter()
     second = ConvKMeans(N_GROUPS * N_FILTERS, **SECOND | {"n_windows": 100_000}, random_state=seed)
-    yield "two layers, all channels", _second(start, labels, second, maps, maps_test, ones)
+    yield "two layers, all channels", _second(labels, second, maps, maps_test, ones)
     for method in METHODS:
-        start = perf_counter()
         connections = ChannelConnections(N_GROUPS, GROUP_SIZE, method=method)
         second = ConvKMeans(N_FILTERS, **SECOND, connections=connections, random_state=seed)
-        yield f"two layers, {method}", _second(start, labels, second, maps, maps_test, ones)
+        yield f"two layers, {method}", _second(labels, second, maps, maps_test, ones)
 
 
 def layer_features(learner, *parts):
@@ -79,23 +73,22 @@ def layer_features(learner, *parts):
     return [np.sqrt(learner.transform(part)) for part in parts]
 
 
-def _second(start, labels, second, maps, maps_test, ones):
+def _second(labels, second, maps, maps_test, ones):
     """Accuracy of the second layer with the first, and alone."""
     second.fit(maps, labels[0])
     twos = [np.sqrt(second.transform(part)) for part in (maps, maps_test)]
     together = [np.hstack(pair) for pair in zip(ones, twos, strict=True)]
-    result = _judged(start, labels, together)
+    result = _judged(labels, together)
     alone = ridge_accuracy((twos[0], labels[0]), (twos[1], labels[1]))[0]
     return result | {"second alone": alone}
 
 
-def _judged(start, labels, features):
-    seconds = perf_counter() - start
+def _judged(labels, features):
     n_features = features[0].shape[1]
     copies = [part.copy() for part in features]  # the classifier overwrites them
     train, test = zip(copies, labels, strict=True)
     accuracy = ridge_accuracy(train, test)[0]
-    return {"accuracy": accuracy, "n_features": n_features, "seconds": seconds}
+    return {"accuracy": accuracy, "n_features": n_features}
 
 
 def _row(name, results):
@@ -107,7 +100,6 @@ def _row(name, results):
         "accuracy": float(accuracies.mean()),
         "over seeds": f"{accuracies.min():.3f} to {accuracies.max():.3f} ({len(results)} seeds)",
         "second layer alone": float(np.mean(alone)) if alone else None,
-        "seconds": round(float(np.mean([result["seconds"] for result in results])), 1),
     }
 
 
@@ -131,6 +123,5 @@ def remarks(rows):
         f"{GROUP_SIZE} maps with {N_FILTERS} filters of 2x2 each, or {N_GROUPS * N_FILTERS} "
         "filters of all maps; roots of sums over 2x2 cells. Both layers together, standardised, "
         "ridge. The settings were chosen on held-out training images with random groups.",
-        f"{N_TRAIN:,} training images, all test images (fewer of both when quick). seconds: "
-        "learning and encoding the layer of that row.",
+        f"{N_TRAIN:,} training images, all test images (fewer of both when quick).",
     ]
