@@ -2,6 +2,7 @@
 
 from .bag import BagOfPatches
 from .clusters import ClusterClassifier
+from .deepcluster import DeepClusterEstimator
 from .displays import (
     ClusterGalleryDisplay,
     ContingencyDisplay,
@@ -21,6 +22,7 @@ __all__ = [
     "ClusterGalleryDisplay",
     "ContingencyDisplay",
     "ContrastNormalizer",
+    "DeepClusterEstimator",
     "FilterDisplay",
     "HistoryDisplay",
     "KMeansFilterLearner",

@@ -1,0 +1,638 @@
+"""Deep clustering as a scikit-learn estimator."""
+
+import inspect
+import os
+import warnings
+import zlib
+from numbers import Integral, Real
+from time import perf_counter
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import normalized_mutual_info_score
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from ..backend import matmul_precision, resolve_device
+from ..core.assign import nearest
+from ..images import check_images, remember, warn_if_flattened
+from ..progress import FitProgress
+from .checkpoint import read_checkpoint, write_checkpoint
+from .clustering import Projection, final_clusters, fit_projection, simple_silhouette
+from .guard import CollapseGuard
+from .heads import HEADS
+from .module import DeepClusterModule
+from .net import DeepClusterNet, Recipe, own_generators
+from .networks import NETWORKS, first_filters, probe_rows
+from .sources import DatasetImages, channel_statistics, is_dataset, source_of
+from .views import AUGMENTATIONS, Centre, random_views
+
+_POSITIVE = Interval(Integral, 1, None, closed="left")
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+_IMAGES_PER_LABEL = 10
+# What a run may change and still go on from a checkpoint.
+_FREE = {
+    "n_clusters", "n_pseudo_labels", "max_epochs", "layer", "device", "precision", "checkpoint",
+    "callbacks", "warm_start", "random_state", "verbose", "image_shape",
+}  # fmt: skip
+
+
+class DeepClusterEstimator(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
+    """Cluster images with a network that learns from its own clusters.
+
+    Before each epoch k-means clusters what the network says of the images; in the epoch the
+    network learns to tell these clusters apart, from random views of the images (DeepCluster,
+    [1]_). At the end k-means finds `n_clusters` clusters in the learned space.
+
+    Parameters
+    ----------
+    n_clusters : int, default=10
+        Clusters that come out: `labels_`, `predict`.
+    n_pseudo_labels : "auto", int or tuple of int, default="auto"
+        Clusters that the network learns from. More than `n_clusters` work better; ``"auto"``
+        is ten times as many, but leaves ten images to each where it can. Several numbers:
+        as many classifiers side by side.
+    module : {"small", "alexnet", "vgg16", "resnet18", "resnet50"}, class, callable or nn.Module,\
+            default="small"
+        The network: a small one for images of 28 to 64 pixels; the AlexNet of [1]_ with batch
+        normalisation; torchvision's; or any that gives rows (n, d) or maps (n, d, H, W). A class
+        or callable is called with `in_channels` and `image_size` if it knows these names; a
+        network is copied, with its weights. A ReLU that ends it is moved into the head.
+    head : {"reset", "prototypes"}, default="prototypes"
+        ``"reset"``: clusters of whitened features, and a linear classifier made new for each
+        clustering [1]_. ``"prototypes"``: clusters of projected views, whose centroids are the
+        classifier [2]_; no pass over the images for features alone.
+    image_shape : (int, int), (int, int, int) or None, default=None
+        What the rows of a two-dimensional `X` are: images (H, W) or (H, W, C).
+    input_size : int, (int, int) or None, default=None
+        Height and width, in pixels, of what the network sees. None: that of the images; where
+        they differ, a square of the median shorter side; the size of the first of a Dataset.
+    max_epochs : int, default=30
+        Epochs in all.
+    reassign_every : int, default=1
+        Epochs from one clustering to the next.
+    n_components : int, default=256
+        Principal components that are clustered.
+    kmeans_iter : int, default=20
+        Iterations of k-means, each time.
+    sobel : "auto" or bool, default="auto"
+        Whether the network sees edges of the grey image instead of colours. ``"auto"``: of
+        images with three channels, and for ``"alexnet"``.
+    augment : {"default", "crop", "affine"}, callable or None, default="default"
+        Random views: ``"crop"``, crops and mirror images; ``"affine"``, small rotations, shears,
+        changes of size and shifts; ``"default"``, ``"affine"`` for images with one channel,
+        otherwise ``"crop"``; a transform of torchvision, applied image by image; or any callable
+        from a batch (n, C, H, W) of float32 tensors to another.
+    sampling : {"auto", "uniform", "shuffle"}, default="auto"
+        ``"uniform"``: in an epoch each cluster has the same share; ``"shuffle"``: each image
+        comes once. ``"auto"``: uniform for ``head="reset"``.
+    optimizer : type, default=torch.optim.SGD
+        Class of the optimiser.
+    lr : float, default=0.05
+        Learning rate.
+    momentum : float, default=0.9
+        For optimisers that know it. The classifier that is made new is learned without.
+    weight_decay : float, default=1e-5
+        Penalty on the squared weights.
+    batch_size : int, default=256
+        Images in a step.
+    layer : str, default="embedding"
+        What `transform` gives: ``"embedding"``, the space in which the clusters are; or the
+        name of a layer of the network (``"conv3"``), its maps pooled as for linear probes.
+    device : str, torch.device or None, default=None
+        None is the CPU; ``"cuda"``, ``"cuda:1"``, ``"mps"``, or ``"auto"``.
+    precision : {"exact", "fast"}, default="exact"
+        ``"fast"``: bfloat16 on CUDA, reduced products on processors that have them.
+    checkpoint : path-like or None, default=None
+        A file that is written after each epoch. If it is there already, from the same
+        arguments and images, `fit` goes on from it.
+    callbacks : list or None, default=None
+        Of skorch.
+    net_params : dict or None, default=None
+        More for `skorch.NeuralNet`; ``module__NAME`` goes to the network, ``head__NAME`` to the
+        head (``temperature``, ``n_hidden``, ``n_projected``).
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit, up to `max_epochs` in all.
+    random_state : int, RandomState or None, default=None
+        Decides everything that is random.
+    verbose : int, default=0
+        1 writes a line an epoch: loss, NMI, time left. For progress bars:
+        ``estimator.set_callbacks(sklearn.callback.ProgressBar())``.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n,)
+        The cluster of each image.
+    cluster_centers_ : ndarray of shape (n_clusters, d)
+        In the space of `transform` with ``layer="embedding"``.
+    inertia_ : float
+        Sum of squared distances of the images to their centres.
+    history_ : list of dict
+        Of each epoch ``loss``; and when clusters were made anew ``nmi`` with those before,
+        ``n_empty``, ``entropy`` of the sizes (1: all equal), ``largest`` share, ``spread``
+        (variance of the embeddings at unit length), with `y` ``nmi_true`` and ``purity_true``;
+        and the seconds of each part.
+    n_iter_ : int
+        Epochs done.
+    n_pseudo_labels_ : tuple of int
+        Clusters that the network learned from.
+    filters_ : ndarray of shape (k, h, w, C) or None
+        Weights of the first convolution.
+    net_ : skorch.NeuralNet
+        With the network, `net_.module_`.
+    image_shape_ : tuple or None
+        (H, W, C); (None, None, C) for images that may differ in size; None for rows that are
+        no images.
+    n_features_in_ : int
+        H * W * C, where it is fixed.
+    feature_names_in_ : ndarray of str
+        When `X` has column names.
+
+    See Also
+    --------
+    KMeansFilterLearner : Features without a network, in seconds.
+    ClusterClassifier : Classes from clusters and a few labels.
+    HistoryDisplay : Draws `history_`.
+
+    Notes
+    -----
+    `X` may be an array (n, H, W) or (n, H, W, C) of integers or floats in any range, a list of
+    images of different sizes, flattened images (n, f) with `image_shape`, rows (n, f) which
+    count as images of one pixel, or a torch Dataset. Everything is computed in float32. Arrays
+    on disk and Datasets are read a batch at a time, never held whole.
+
+    When the user interrupts it, `fit` ends with the state of the last whole epoch.
+
+    References
+    ----------
+    .. [1] M. Caron, P. Bojanowski, A. Joulin, M. Douze, "Deep clustering for unsupervised
+       learning of visual features", ECCV 2018.
+    .. [2] M. Caron, I. Misra, J. Mairal, P. Goyal, P. Bojanowski, A. Joulin, "Unsupervised
+       learning of visual features by contrasting cluster assignments", NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from sklearn_kmfeat import DeepClusterEstimator
+    >>> from sklearn_kmfeat.datasets import load_mnist_sample
+    >>> digits = load_mnist_sample().images[:200]
+    >>> estimator = DeepClusterEstimator(n_clusters=5, max_epochs=1, random_state=0)
+    >>> estimator.fit_predict(digits).shape
+    (200,)
+    >>> estimator.transform(digits[:3]).shape == (3, estimator.cluster_centers_.shape[1])
+    True
+    """
+
+    _parameter_constraints = {
+        "n_clusters": [_POSITIVE],
+        "n_pseudo_labels": [StrOptions({"auto"}), _POSITIVE, tuple, list],
+        "module": [StrOptions(set(NETWORKS)), nn.Module, callable],
+        "head": [StrOptions(set(HEADS))],
+        "image_shape": [tuple, list, None],
+        "input_size": [_POSITIVE, tuple, list, None],
+        "max_epochs": [_POSITIVE],
+        "reassign_every": [_POSITIVE],
+        "n_components": [_POSITIVE],
+        "kmeans_iter": [_POSITIVE],
+        "sobel": [StrOptions({"auto"}), "boolean"],
+        "augment": [StrOptions({"default"} | set(AUGMENTATIONS)), callable, None],
+        "sampling": [StrOptions({"auto", "uniform", "shuffle"})],
+        "optimizer": [callable],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [_NOT_NEGATIVE],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "layer": [str],
+        "device": [str, torch.device, None],
+        "precision": [StrOptions({"exact", "fast"})],
+        "checkpoint": [str, os.PathLike, None],
+        "callbacks": [list, None],
+        "net_params": [dict, None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_clusters=10,
+        *,
+        n_pseudo_labels="auto",
+        module="small",
+        head="prototypes",
+        image_shape=None,
+        input_size=None,
+        max_epochs=30,
+        reassign_every=1,
+        n_components=256,
+        kmeans_iter=20,
+        sobel="auto",
+        augment="default",
+        sampling="auto",
+        optimizer=torch.optim.SGD,
+        lr=0.05,
+        momentum=0.9,
+        weight_decay=1e-5,
+        batch_size=256,
+        layer="embedding",
+        device=None,
+        precision="exact",
+        checkpoint=None,
+        callbacks=None,
+        net_params=None,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_clusters = n_clusters
+        self.n_pseudo_labels = n_pseudo_labels
+        self.module = module
+        self.head = head
+        self.image_shape = image_shape
+        self.input_size = input_size
+        self.max_epochs = max_epochs
+        self.reassign_every = reassign_every
+        self.n_components = n_components
+        self.kmeans_iter = kmeans_iter
+        self.sobel = sobel
+        self.augment = augment
+        self.sampling = sampling
+        self.optimizer = optimizer
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.layer = layer
+        self.device = device
+        self.precision = precision
+        self.checkpoint = checkpoint
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the network and the clusters.
+
+        Parameters
+        ----------
+        X : array, list of images or torch Dataset
+            See the class for the forms.
+        y : array-like of shape (n,) or None, default=None
+            Classes. They only watch: purity and NMI go into `history_`.
+
+        Returns
+        -------
+        self : estimator
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            For fewer images than clusters, NaN or infinity, a checkpoint that is damaged or of
+            another run, and the like.
+        """
+        device = resolve_device(self.device)
+        images = self._checked(X, reset=True)
+        source, shape = source_of(X if images is None else images, self.input_size, device)
+        self._check_numbers(len(source))
+        y = _as_classes(y, len(source))
+        progress = FitProgress(self, X)
+        with own_generators(device), matmul_precision(self.precision):
+            net, fingerprint = self._net_for(source, shape, device)
+            finished = self._learn(net, source, y, progress, fingerprint, shape)
+            fitted = self._fitted(net, source, shape)
+        progress.end(lambda: fitted)
+        if not finished:
+            warnings.warn(
+                f"Interrupted: this is the state after {fitted['n_iter_']} of {self.max_epochs} "
+                "epochs.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self._remember(X, images, shape)
+        self.__dict__.update(fitted)
+        return self
+
+    def predict(self, X):
+        """The cluster of each image.
+
+        Parameters
+        ----------
+        X : array, list of images or torch Dataset
+            In the form and pixel range of `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n,)
+            On the images of `fit` these are `labels_`.
+        """
+        return self._clusters(self._embedded(X)).cpu().numpy()
+
+    def transform(self, X):
+        """Describe images.
+
+        Parameters
+        ----------
+        X : array, list of images or torch Dataset
+            In the form and pixel range of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            The space of the clusters, or the `layer`.
+        """
+        if self.layer == "embedding":
+            return self._embedded(X).cpu().numpy()
+        source = self._source(X)
+        self._check_layer(self.net_)
+        with torch.no_grad(), matmul_precision(self.precision):
+            return self.net_.layer_rows(source, self.layer, probe_rows).numpy()
+
+    def score(self, X, y=None):
+        """How clear the clusters of images are, or how well they agree with classes.
+
+        Parameters
+        ----------
+        X : array, list of images or torch Dataset
+            In the form and pixel range of `fit`.
+        y : array-like of shape (n,) or None, default=None
+            Classes.
+
+        Returns
+        -------
+        float
+            Without `y` the mean of ``(b - a) / max(a, b)``, with the distances a of an image to
+            its own centre and b to the next: a silhouette that compares networks of different
+            scale. With `y` the normalised mutual information.
+        """
+        rows = self._embedded(X)
+        if y is None:
+            return simple_silhouette(rows, torch.from_numpy(self.cluster_centers_).to(rows))
+        classes = _as_classes(y, len(rows))
+        return float(normalized_mutual_info_score(classes, self._clusters(rows).cpu().numpy()))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    # From X to a source of batches
+
+    def _checked(self, X, reset):
+        """Checked images, or None for a Dataset."""
+        if is_dataset(X):
+            return None
+        images = check_images(self, X, image_shape=self.image_shape, reset=reset)
+        if reset:
+            warn_if_flattened(self, images)
+        return images
+
+    def _source(self, X):
+        """Batches of images for a fitted estimator."""
+        check_is_fitted(self)
+        self._validate_params()
+        images = self._checked(X, reset=False)
+        device = torch.device(self.net_.device)
+        source, shape = source_of(X if images is None else images, self._seen[:2], device)
+        if shape[2] != self._seen[2]:
+            raise ValueError(f"X has {shape[2]} channels, but fit saw {self._seen[2]}.")
+        return source
+
+    def _check_numbers(self, n_images):
+        if n_images < max(2, self.n_clusters):
+            raise ValueError(
+                f"n_samples={n_images} should be >= {max(2, self.n_clusters)}, for "
+                f"n_clusters={self.n_clusters}."
+            )
+        for k in self._pseudo_labels(n_images):
+            if not isinstance(k, Integral) or not 1 <= k <= n_images:
+                raise ValueError(
+                    f"n_pseudo_labels must be ints from 1 to n_samples={n_images}, got "
+                    f"{self.n_pseudo_labels!r}."
+                )
+
+    def _pseudo_labels(self, n_images):
+        asked = self.n_pseudo_labels
+        if asked == "auto":
+            most = max(self.n_clusters, n_images // _IMAGES_PER_LABEL)
+            return (min(10 * self.n_clusters, most),)
+        return tuple(asked) if isinstance(asked, tuple | list) else (asked,)
+
+    def _remember(self, X, images, shape):
+        if images is not None:
+            remember(self, X, images)
+            return
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+        self.image_shape_ = (None, None, shape[2])
+
+    # From a source to a net
+
+    def _net_for(self, source, shape, device):
+        """A net, new or as an earlier run left it, and the fingerprint of the run."""
+        n_labels = self._pseudo_labels(len(source))
+        fingerprint = self._fingerprint(source, shape, n_labels)
+        state = None
+        if self.checkpoint is not None:
+            state = read_checkpoint(self.checkpoint, fingerprint, device)
+        if state is None and self.warm_start and hasattr(self, "net_"):
+            state = self.net_.state()
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        seed = seed if state is None else state["seed"]
+        net = self._new_net(source, shape, n_labels, seed, device).initialize()
+        if self.layer != "embedding":
+            self._check_layer(net)
+        if state is not None:
+            net.load_state(_for_images(state, net, len(source)))
+        return net, fingerprint
+
+    def _new_net(self, source, shape, n_labels, seed, device):
+        options = dict(self.net_params or {})
+        parts = {
+            part: {
+                name.removeprefix(part): options.pop(name)
+                for name in list(options)
+                if name.startswith(part)
+            }
+            for part in ("module__", "head__")
+        }
+        if "momentum" in inspect.signature(self.optimizer).parameters:
+            options = {"optimizer__momentum": self.momentum} | options
+        sampling = {"reset": "uniform", "prototypes": "shuffle"}[self.head]
+        recipe = Recipe(
+            seed=int(seed),
+            n_labels=tuple(int(k) for k in n_labels),
+            n_components=self.n_components,
+            kmeans_iter=self.kmeans_iter,
+            reassign_every=self.reassign_every,
+            sampling=sampling if self.sampling == "auto" else self.sampling,
+            precision=self.precision,
+            augment=random_views(self.augment, shape, shape[:2]),
+            centre=Centre(shape[:2]),
+        )
+        arguments = {
+            "optimizer": self.optimizer,
+            "optimizer__weight_decay": self.weight_decay,
+            "lr": self.lr,
+            "batch_size": self.batch_size,
+            "callbacks": self.callbacks,
+            "device": str(device),
+            "module__network": self.module,
+            "module__network_options": parts["module__"],
+            "module__head": self.head,
+            "module__head_options": parts["head__"],
+            "module__shape": shape,
+            "module__statistics": channel_statistics(source),
+            "module__sobel": self._uses_sobel(shape),
+            "module__n_labels": recipe.n_labels,
+            "module__n_images": len(source),
+            "recipe": recipe,
+        }
+        return DeepClusterNet(DeepClusterModule, **(arguments | options))
+
+    def _uses_sobel(self, shape):
+        if self.sobel != "auto":
+            return self.sobel
+        return self.module == "alexnet" or (shape[2] == 3 and min(shape[:2]) >= 4)
+
+    def _fingerprint(self, source, shape, n_labels):
+        """What must be the same for a run to go on from a checkpoint."""
+        params = self.get_params(deep=False)
+        found = {name: _described(params[name]) for name in params.keys() - _FREE}
+        if isinstance(self.random_state, Integral):
+            found["random_state"] = int(self.random_state)
+        images = None
+        if not isinstance(source, DatasetImages):
+            places = torch.linspace(0, len(source) - 1, min(16, len(source))).long()
+            block = source.__getitems__(places.unique())[0].cpu().contiguous()
+            images = zlib.crc32(block.numpy().tobytes())
+        numbers = {"n_images": len(source), "shape": shape, "n_pseudo_labels": tuple(n_labels)}
+        return found | numbers | {"checksum of images": images}
+
+    def _check_layer(self, net):
+        names = [name for name, _ in net.module_.network.named_modules() if name]
+        if self.layer not in names:
+            raise ValueError(
+                f"layer={self.layer!r} is no layer of the network; there are 'embedding', "
+                f"{', '.join(map(repr, names))}."
+            )
+
+    # From a net to fitted attributes
+
+    def _learn(self, net, source, y, progress, fingerprint, shape):
+        """Run the epochs; returns False if the user interrupted."""
+        guard = CollapseGuard(net.recipe.n_labels[0])
+        begin, done = perf_counter(), len(net.records_)
+
+        def on_epoch(state):
+            if self.checkpoint is not None:
+                write_checkpoint(self.checkpoint, fingerprint, state)
+            record = state["records"][-1]
+            guard(record)
+            each = (perf_counter() - begin) / (record["epoch"] - done)
+            left = each * (self.max_epochs - record["epoch"])
+            return task.step(_told(record, left), lambda: self._fitted(net, source, shape))
+
+        with progress.task("epoch", self.max_epochs) as task:
+            task.n_steps = done
+            return net.train(source, self.max_epochs, y, on_epoch)
+
+    def _fitted(self, net, source, shape):
+        """The fitted attributes of a net."""
+        with torch.no_grad():
+            embeddings = net.forward(source, device=net.device)
+            space = fit_projection(embeddings, self.n_components)
+            rows = space(embeddings)
+            rng = np.random.RandomState(net.recipe.derived_seed(3))
+            found = final_clusters(rows, self.n_clusters, rng)
+            labels = nearest(rows, found.centers)[0]
+            filters = first_filters(net.module_.network)
+        return {
+            "labels_": labels.cpu().numpy(),
+            "cluster_centers_": found.centers.cpu().numpy(),
+            "inertia_": found.inertia,
+            "history_": [dict(record) for record in net.records_],
+            "n_iter_": len(net.records_),
+            "n_pseudo_labels_": net.recipe.n_labels,
+            "filters_": None if filters is None else filters.cpu().numpy(),
+            "net_": net,
+            "_space": Projection(*(part.cpu() for part in space)),
+            "_seen": shape,
+        }
+
+    def _embedded(self, X):
+        """Rows (n, d) in the space of the clusters."""
+        source = self._source(X)
+        with torch.no_grad(), matmul_precision(self.precision):
+            embeddings = self.net_.forward(source, device=self.net_.device)
+            return self._space(embeddings)
+
+    def _clusters(self, rows):
+        return nearest(rows, torch.from_numpy(self.cluster_centers_).to(rows))[0]
+
+    @property
+    def _n_features_out(self):
+        if self.layer == "embedding":
+            return self.cluster_centers_.shape[1]
+        return self.net_.layer_width(self.layer, self._seen, probe_rows)
+
+
+def _as_classes(y, n_images):
+    """Classes as ints (n,), or None."""
+    if y is None:
+        return None
+    y = column_or_1d(y)
+    if len(y) != n_images:
+        raise ValueError(f"y has {len(y)} classes for {n_images} images.")
+    return np.unique(y, return_inverse=True)[1]
+
+
+def _for_images(state, net, n_images):
+    """A state without what belongs to other images."""
+    labels = state["labels"]
+    if labels is None or labels.shape == (len(net.recipe.n_labels), n_images):
+        return state
+    own = net.module_.state_dict()
+    module = {name: own[name] if name == "head.bank" else v for name, v in state["module"].items()}
+    return state | {"module": module, "labels": None}
+
+
+def _described(value):
+    """A parameter as something that a checkpoint can hold and a new process can repeat."""
+    if isinstance(value, dict):
+        return {str(name): _described(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(_described(part) for part in value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _told(record, seconds_left):
+    """The end of a line of `verbose`."""
+    minutes, seconds = divmod(round(max(0.0, seconds_left)), 60)
+    nmi = f", NMI {record['nmi']:.3f}" if "nmi" in record else ""
+    return f", loss {record['loss']:.4f}{nmi}, {minutes}:{seconds:02d} left"
