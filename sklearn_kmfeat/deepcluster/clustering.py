@@ -75,18 +75,14 @@ def euclidean_clusters(rows, k, n_iter, rng):
 
     Returns
     -------
-    labels : int64 tensor of shape (n,)
-    centers : tensor of shape (at most k, d)
+    int64 tensor of shape (n,)
     """
     found = lloyd(rows, sample_rows(rows, k, rng), max_iter=n_iter, tol=1e-4)
-    return nearest(rows, found.centers)[0], found.centers
+    return nearest(rows, found.centers)[0]
 
 
 def spherical_clusters(rows, k, n_iter, rng):
-    """K-means by cosine: centres of unit length for rows of unit length.
-
-    Parameters and returns as in `euclidean_clusters`.
-    """
+    """K-means by cosine, for rows of unit length; otherwise as `euclidean_clusters`."""
     centers = sample_rows(rows, k, rng)
     for _ in range(n_iter):
         labels, _ = nearest(rows, centers)
@@ -99,7 +95,7 @@ def spherical_clusters(rows, k, n_iter, rng):
         if torch.equal(new, centers):
             break
         centers = new
-    return nearest(rows, centers)[0], centers
+    return nearest(rows, centers)[0]
 
 
 def final_clusters(rows, k, rng, n_init=10, max_iter=300):

@@ -41,6 +41,9 @@ from .views import AUGMENTATIONS, Centre, random_views
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _IMAGES_PER_LABEL = 10
+# K clusters lie in K - 1 dimensions; whitening many more drowns them in what varies little.
+_COMPONENTS_PER_CLUSTER = 2
+_SPACES = ("embedding", "clusters")
 # What a run may change and still go on from a checkpoint.
 _FREE = {
     "n_clusters", "n_pseudo_labels", "max_epochs", "layer", "device", "precision", "checkpoint",
@@ -114,8 +117,9 @@ class DeepClusterEstimator(
     batch_size : int, default=256
         Images in a step.
     layer : str, default="embedding"
-        What `transform` gives: ``"embedding"``, the space in which the clusters are; or the
-        name of a layer of the network (``"conv3"``), its maps pooled as for linear probes.
+        What `transform` gives: ``"embedding"``, what the network says, before its last ReLU;
+        ``"clusters"``, the space in which the clusters are; or the name of a layer of the
+        network (``"conv3"``), its maps pooled as for linear probes.
     device : str, torch.device or None, default=None
         None is the CPU; ``"cuda"``, ``"cuda:1"``, ``"mps"``, or ``"auto"``.
     precision : {"exact", "fast"}, default="exact"
@@ -141,7 +145,8 @@ class DeepClusterEstimator(
     labels_ : ndarray of shape (n,)
         The cluster of each image.
     cluster_centers_ : ndarray of shape (n_clusters, d)
-        In the space of `transform` with ``layer="embedding"``.
+        In the space of `transform` with ``layer="clusters"``: the first 2 * `n_clusters`
+        whitened principal components of the embedding, brought to unit length.
     inertia_ : float
         Sum of squared distances of the images to their centres.
     history_ : list of dict
@@ -195,8 +200,8 @@ class DeepClusterEstimator(
     >>> estimator = DeepClusterEstimator(n_clusters=5, max_epochs=1, random_state=0)
     >>> estimator.fit_predict(digits).shape
     (200,)
-    >>> estimator.transform(digits[:3]).shape == (3, estimator.cluster_centers_.shape[1])
-    True
+    >>> estimator.transform(digits[:3]).shape
+    (3, 128)
     """
 
     _parameter_constraints = {
@@ -345,7 +350,7 @@ class DeepClusterEstimator(
         labels : ndarray of shape (n,)
             On the images of `fit` these are `labels_`.
         """
-        return self._clusters(self._embedded(X)).cpu().numpy()
+        return self._clusters(self._rows(X, "clusters")).cpu().numpy()
 
     def transform(self, X):
         """Describe images.
@@ -358,10 +363,10 @@ class DeepClusterEstimator(
         Returns
         -------
         ndarray of shape (n, d), float32
-            The space of the clusters, or the `layer`.
+            The `layer`.
         """
-        if self.layer == "embedding":
-            return self._embedded(X).cpu().numpy()
+        if self.layer in _SPACES:
+            return self._rows(X, self.layer).cpu().numpy()
         source = self._source(X)
         self._check_layer(self.net_)
         with torch.no_grad(), matmul_precision(self.precision):
@@ -384,7 +389,7 @@ class DeepClusterEstimator(
             its own centre and b to the next: a silhouette that compares networks of different
             scale. With `y` the normalised mutual information.
         """
-        rows = self._embedded(X)
+        rows = self._rows(X, "clusters")
         if y is None:
             return simple_silhouette(rows, torch.from_numpy(self.cluster_centers_).to(rows))
         classes = _as_classes(y, len(rows))
@@ -460,7 +465,7 @@ class DeepClusterEstimator(
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         seed = seed if state is None else state["seed"]
         net = self._new_net(source, shape, n_labels, seed, device).initialize()
-        if self.layer != "embedding":
+        if self.layer not in _SPACES:
             self._check_layer(net)
         if state is not None:
             net.load_state(_for_images(state, net, len(source)))
@@ -534,7 +539,7 @@ class DeepClusterEstimator(
         if self.layer not in names:
             raise ValueError(
                 f"layer={self.layer!r} is no layer of the network; there are 'embedding', "
-                f"{', '.join(map(repr, names))}."
+                f"'clusters', {', '.join(map(repr, names))}."
             )
 
     # From a net to fitted attributes
@@ -561,7 +566,7 @@ class DeepClusterEstimator(
         """The fitted attributes of a net."""
         with torch.no_grad():
             embeddings = net.forward(source, device=net.device)
-            space = fit_projection(embeddings, self.n_components)
+            space = fit_projection(embeddings, _COMPONENTS_PER_CLUSTER * self.n_clusters)
             rows = space(embeddings)
             rng = np.random.RandomState(net.recipe.derived_seed(3))
             found = final_clusters(rows, self.n_clusters, rng)
@@ -580,12 +585,12 @@ class DeepClusterEstimator(
             "_seen": shape,
         }
 
-    def _embedded(self, X):
-        """Rows (n, d) in the space of the clusters."""
+    def _rows(self, X, layer):
+        """The embedding (n, d) of images, or where they are in the space of the clusters."""
         source = self._source(X)
         with torch.no_grad(), matmul_precision(self.precision):
             embeddings = self.net_.forward(source, device=self.net_.device)
-            return self._space(embeddings)
+            return self._space(embeddings) if layer == "clusters" else embeddings
 
     def _clusters(self, rows):
         return nearest(rows, torch.from_numpy(self.cluster_centers_).to(rows))[0]
@@ -593,6 +598,8 @@ class DeepClusterEstimator(
     @property
     def _n_features_out(self):
         if self.layer == "embedding":
+            return self.net_.module_.n_features
+        if self.layer == "clusters":
             return self.cluster_centers_.shape[1]
         return self.net_.layer_width(self.layer, self._seen, probe_rows)
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .clustering import euclidean_clusters, spherical_clusters, whitened
+from ..core.assign import sums_by_label
 
 
 class ResetHead(nn.Module):
@@ -23,7 +23,6 @@ class ResetHead(nn.Module):
         Whether a ReLU comes first, because the network ends before its last one.
     """
 
-    cluster = staticmethod(euclidean_clusters)
     bank = None
 
     def __init__(self, n_features, n_labels, n_images, relu):
@@ -39,15 +38,11 @@ class ResetHead(nn.Module):
         """Names and parameters of those that stay."""
         return []
 
-    def renew(self, centers):
+    def renew(self, labels):
         """Start anew, whatever the clusters are."""
         for classifier in self.classifiers:
             nn.init.normal_(classifier.weight, std=0.01)
             nn.init.zeros_(classifier.bias)
-
-    def rows(self, embeddings, n_components):
-        """What is clustered, from the embeddings (n, d) of all images."""
-        return whitened(embeddings, n_components)
 
     def forward(self, embeddings, index):
         """Logits (n, k) of each classifier, from embeddings (n, d)."""
@@ -77,8 +72,6 @@ class PrototypesHead(nn.Module):
         Divides the cosines.
     """
 
-    cluster = staticmethod(spherical_clusters)
-
     def __init__(
         self, n_features, n_labels, n_images, relu, n_hidden=512, n_projected=128, temperature=0.1
     ):
@@ -104,15 +97,11 @@ class PrototypesHead(nn.Module):
         """Names and parameters of the projection."""
         return self.projection.named_parameters()
 
-    def renew(self, centers):
-        """Take the centroids of each clustering, (k', d) with k' <= k, as prototypes."""
-        for i, found in enumerate(centers):
-            prototypes = getattr(self, f"prototypes{i}").zero_()
-            prototypes[: len(found)] = found
-
-    def rows(self, embeddings, n_components):
-        """What is clustered: the bank."""
-        return self.bank
+    def renew(self, labels):
+        """Take the centroids of the clusters in the bank, labels (n,) of each classifier."""
+        for i, own in enumerate(labels):
+            prototypes = getattr(self, f"prototypes{i}")
+            prototypes.copy_(F.normalize(sums_by_label(self.bank, own, len(prototypes))))
 
     def forward(self, embeddings, index):
         """Logits (n, k) of each classifier; the projections go into the bank at `index`."""

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import normalized_mutual_info_score
 from skorch import NeuralNet
+from skorch.utils import TeeGenerator
 from torch import nn
 
 from ..metrics import purity_score
-from .clustering import size_entropy, uniform_draw
+from .clustering import euclidean_clusters, size_entropy, spherical_clusters, uniform_draw, whitened
 
 
 class Recipe(NamedTuple):
@@ -90,7 +91,8 @@ class Batches:
         return self.n_batches
 
     def __iter__(self):
-        return iter(self.order().tensor_split(self.n_batches))
+        # Drawn when the first batch is asked for: a loader with workers asks for two iterators.
+        yield from self.order().tensor_split(self.n_batches)
 
 
 def _as_it_is(batch):
@@ -152,8 +154,10 @@ class DeepClusterNet(NeuralNet):
         self.optimizer_ = self.optimizer(*args, **kwargs)
         fresh = list(head.fresh_parameters())
         if fresh:
+            # A step with momentum goes 1 / (1 - momentum) times as far in the long run.
+            lr = kwargs["lr"] / (1 - kwargs.get("momentum", 0))
             decay = kwargs.get("weight_decay", 0)
-            self.head_optimizer_ = torch.optim.SGD(fresh, lr=kwargs["lr"], weight_decay=decay)
+            self.head_optimizer_ = torch.optim.SGD(fresh, lr=lr, weight_decay=decay)
         return self
 
     def get_iterator(self, dataset, training=False):
@@ -179,6 +183,19 @@ class DeepClusterNet(NeuralNet):
         return uniform_draw(self.labels_[0], self.recipe.n_labels[0], n_images)
 
     # What happens to a batch
+
+    def train_step(self, batch, **fit_params):
+        """One gradient for both optimisers; skorch would compute one for each."""
+        self._zero_grad_optimizer()
+        step = self.train_step_single(batch, **fit_params)
+        self.notify(
+            "on_grad_computed",
+            named_parameters=TeeGenerator(self.get_all_learnable_params()),
+            batch=batch,
+            training=True,
+        )
+        self._step_optimizer(None)
+        return step
 
     def infer(self, x, **fit_params):
         """Embeddings (n, d) of images: of random views of them in training."""
@@ -270,27 +287,35 @@ class DeepClusterNet(NeuralNet):
         """New pseudo-labels, and a head to learn them with."""
         recipe, head = self.recipe, self.module_.head
         begin = perf_counter()
+        rng = np.random.RandomState(recipe.derived_seed(2, epoch))
         with torch.no_grad():
-            if head.bank is None:
-                embeddings = self.forward(dataset, device=self.device)
-            elif self.labels_ is None:
-                self._fill_bank(dataset)
-            rows = head.rows(embeddings if head.bank is None else head.bank, recipe.n_components)
+            rows, cluster = self._rows(dataset)
             described = perf_counter()
-            rng = np.random.RandomState(recipe.derived_seed(2, epoch))
-            found = [
-                head.cluster(rows, min(k, len(rows)), recipe.kmeans_iter, rng)
-                for k in recipe.n_labels
-            ]
-            head.renew([centers for _, centers in found])
-            labels = torch.stack([labels.cpu() for labels, _ in found])
-            spread = _spread(embeddings if head.bank is None else head.bank)
-        self._record |= self._compared(labels) | {
-            "spread": spread,
+            labels = torch.stack(
+                [cluster(rows, min(k, len(rows)), recipe.kmeans_iter, rng) for k in recipe.n_labels]
+            )
+            head.renew(labels)
+        self._record |= self._compared(labels.cpu()) | {
             "seconds_features": described - begin,
             "seconds_clustering": perf_counter() - described,
         }
-        self.labels_ = labels
+        self.labels_ = labels.cpu()
+
+    def _rows(self, dataset):
+        """What is clustered, and how.
+
+        An untrained projection says less of the images than an untrained network: so the first
+        clusters are those of the features, even where there is a bank.
+        """
+        bank = self.module_.head.bank
+        if bank is not None and self.labels_ is not None:
+            self._record["spread"] = _spread(bank)
+            return bank, spherical_clusters
+        embeddings = self.forward(dataset, device=self.device)
+        self._record["spread"] = _spread(embeddings)
+        if bank is not None:
+            self._fill_bank(dataset)
+        return whitened(embeddings, self.recipe.n_components), euclidean_clusters
 
     def _compared(self, labels):
         """What is to be said of new pseudo-labels."""

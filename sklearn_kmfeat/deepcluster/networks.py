@@ -43,8 +43,11 @@ def small(in_channels, image_size=None, width=32):
         in_channels = n_channels
     layers["average"] = nn.AdaptiveAvgPool2d(1)
     layers["flat"] = nn.Flatten()
-    layers["fc"] = nn.Linear(in_channels, in_channels)
-    layers["relu"] = nn.ReLU(inplace=True)
+    layers["fc"] = nn.Sequential(
+        nn.Linear(in_channels, in_channels, bias=False),
+        nn.BatchNorm1d(in_channels),
+        nn.ReLU(inplace=True),
+    )
     return nn.Sequential(layers)
 
 
@@ -75,6 +78,9 @@ def vgg16(in_channels, image_size=None):
     """torchvision's VGG-16 with batch normalisation, without its last layer."""
     network = torchvision.models.vgg16_bn(weights=None)
     network.features[0] = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1)
+    for i, layer in enumerate(network.features):
+        if isinstance(layer, nn.MaxPool2d):
+            network.features[i] = Pool(2)
     network.classifier = network.classifier[:5]
     return network
 

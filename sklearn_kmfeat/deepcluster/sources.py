@@ -162,6 +162,8 @@ def channel_statistics(source):
 
 def _as_tensor(item):
     image = item[0] if isinstance(item, tuple | list) else item
+    if isinstance(image, np.ndarray):
+        image = image.copy()  # torch takes no arrays that are read-only
     return v2.functional.to_image(image).as_subclass(torch.Tensor)
 
 
