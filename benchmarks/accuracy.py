@@ -11,7 +11,7 @@ import importlib
 
 from _report import report
 
-STUDIES = ("cifar", "mnist")
+STUDIES = ("cifar", "mnist", "deep")
 
 
 def run(name, quick=False):

@@ -14,12 +14,15 @@ from sklearn_kmfeat import (
     BagOfPatches,
     ClusterClassifier,
     ContrastNormalizer,
+    DeepClusterEstimator,
     KMeansFilterLearner,
     PatchExtractor,
     ZCAWhitener,
 )
 
 SMALL = {"n_patches": 500, "max_iter": 5, "random_state": 0}
+
+DEEP = {"max_epochs": 2, "net_params": {"module__width": 4}, "random_state": 0}
 
 PLAIN = {
     "PatchExtractor": PatchExtractor(),
@@ -32,6 +35,8 @@ PLAIN = {
     "random": KMeansFilterLearner(n_filters=3, algorithm="random", encoder="knn", **SMALL),
     "BagOfPatches": BagOfPatches(n_words=3, **SMALL),
     "ClusterClassifier": ClusterClassifier(KMeans(n_clusters=3, random_state=0)),
+    "reset": DeepClusterEstimator(n_clusters=2, head="reset", **DEEP),
+    "prototypes": DeepClusterEstimator(n_clusters=2, head="prototypes", **DEEP),
 }
 
 IMAGES = {

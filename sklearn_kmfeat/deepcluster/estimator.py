@@ -33,7 +33,7 @@ from .clustering import Projection, final_clusters, fit_projection, simple_silho
 from .guard import CollapseGuard
 from .heads import HEADS
 from .module import DeepClusterModule
-from .net import DeepClusterNet, Recipe, own_generators
+from .net import Recipe, _DeepClusterNet, own_generators
 from .networks import NETWORKS, first_filters, probe_rows
 from .sources import DatasetImages, channel_statistics, is_dataset, source_of
 from .views import AUGMENTATIONS, Centre, random_views
@@ -78,17 +78,18 @@ class DeepClusterEstimator(
         normalisation; torchvision's; or any that gives rows (n, d) or maps (n, d, H, W). A class
         or callable is called with `in_channels` and `image_size` if it knows these names; a
         network is copied, with its weights. A ReLU that ends it is moved into the head.
-    head : {"reset", "prototypes"}, default="prototypes"
+    head : {"reset", "prototypes"}, default="reset"
         ``"reset"``: clusters of whitened features, and a linear classifier made new for each
-        clustering [1]_. ``"prototypes"``: clusters of projected views, whose centroids are the
-        classifier [2]_; no pass over the images for features alone.
+        clustering [1]_; better for thousands of images. ``"prototypes"``: clusters of projected
+        views, whose centroids are the classifier [2]_; no pass over the images for features
+        alone, but for the first clusters.
     image_shape : (int, int), (int, int, int) or None, default=None
         What the rows of a two-dimensional `X` are: images (H, W) or (H, W, C).
     input_size : int, (int, int) or None, default=None
         Height and width, in pixels, of what the network sees. None: that of the images; where
         they differ, a square of the median shorter side; the size of the first of a Dataset.
     max_epochs : int, default=30
-        Epochs in all.
+        Epochs in all. 0 leaves the network as it starts, for comparison.
     reassign_every : int, default=1
         Epochs from one clustering to the next.
     n_components : int, default=256
@@ -211,7 +212,7 @@ class DeepClusterEstimator(
         "head": [StrOptions(set(HEADS))],
         "image_shape": [tuple, list, None],
         "input_size": [_POSITIVE, tuple, list, None],
-        "max_epochs": [_POSITIVE],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "reassign_every": [_POSITIVE],
         "n_components": [_POSITIVE],
         "kmeans_iter": [_POSITIVE],
@@ -240,7 +241,7 @@ class DeepClusterEstimator(
         *,
         n_pseudo_labels="auto",
         module="small",
-        head="prototypes",
+        head="reset",
         image_shape=None,
         input_size=None,
         max_epochs=30,
@@ -438,6 +439,8 @@ class DeepClusterEstimator(
 
     def _pseudo_labels(self, n_images):
         asked = self.n_pseudo_labels
+        if asked == "auto" and self.warm_start and hasattr(self, "net_"):
+            return self.n_pseudo_labels_
         if asked == "auto":
             most = max(self.n_clusters, n_images // _IMAGES_PER_LABEL)
             return (min(10 * self.n_clusters, most),)
@@ -468,7 +471,7 @@ class DeepClusterEstimator(
         if self.layer not in _SPACES:
             self._check_layer(net)
         if state is not None:
-            net.load_state(_for_images(state, net, len(source)))
+            _load(net, _for_images(state, net, len(source)))
         return net, fingerprint
 
     def _new_net(self, source, shape, n_labels, seed, device):
@@ -513,7 +516,7 @@ class DeepClusterEstimator(
             "module__n_images": len(source),
             "recipe": recipe,
         }
-        return DeepClusterNet(DeepClusterModule, **(arguments | options))
+        return _DeepClusterNet(DeepClusterModule, **(arguments | options))
 
     def _uses_sobel(self, shape):
         if self.sobel != "auto":
@@ -558,7 +561,7 @@ class DeepClusterEstimator(
             left = each * (self.max_epochs - record["epoch"])
             return task.step(_told(record, left), lambda: self._fitted(net, source, shape))
 
-        with progress.task("epoch", self.max_epochs) as task:
+        with progress.task("epoch", self.max_epochs or None) as task:
             task.n_steps = done
             return net.train(source, self.max_epochs, y, on_epoch)
 
@@ -624,6 +627,16 @@ def _for_images(state, net, n_images):
     return state | {"module": module, "labels": None}
 
 
+def _load(net, state):
+    try:
+        net.load_state(state)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            "warm_start goes on with the network of the last fit, but module, head, "
+            "n_pseudo_labels, optimizer or the kind of images are others now."
+        ) from error
+
+
 def _described(value):
     """A parameter as something that a checkpoint can hold and a new process can repeat."""
     if isinstance(value, dict):
@@ -641,5 +654,6 @@ def _described(value):
 def _told(record, seconds_left):
     """The end of a line of `verbose`."""
     minutes, seconds = divmod(round(max(0.0, seconds_left)), 60)
-    nmi = f", NMI {record['nmi']:.3f}" if "nmi" in record else ""
+    known = not np.isnan(record.get("nmi", np.nan))
+    nmi = f", NMI {record['nmi']:.3f}" if known else ""
     return f", loss {record['loss']:.4f}{nmi}, {minutes}:{seconds:02d} left"

@@ -4,7 +4,7 @@ import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
-_LEAST_SPREAD = 1e-3
+_LEAST_SPREAD = 1e-5
 _MOST_EMPTY = 0.2
 
 

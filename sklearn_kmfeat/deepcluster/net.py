@@ -99,7 +99,7 @@ def _as_it_is(batch):
     return batch
 
 
-class DeepClusterNet(NeuralNet):
+class _DeepClusterNet(NeuralNet):
     """Deep clustering on a Dataset that gives batches of images with their places.
 
     Parameters
@@ -275,6 +275,11 @@ class DeepClusterNet(NeuralNet):
             self.history[-1, "batches", :, ("train_loss", "train_batch_size")], dtype=float
         ).T
         record = {"epoch": self._record.pop("epoch"), "loss": float(losses @ sizes / sizes.sum())}
+        if not np.isfinite(record["loss"]):
+            raise ValueError(
+                f"The loss became {record['loss']} in epoch {record['epoch']}: try a smaller lr, "
+                "or a network with batch normalisation."
+            )
         record |= self._record | {"seconds_learning": perf_counter() - self._began}
         self.records_.append(record)
         for name, value in record.items():

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import warnings
 
 import joblib
 import numpy as np
@@ -18,8 +17,15 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.utils.data import Dataset
 
-from sklearn_kmfeat import ClusterClassifier, DeepClusterEstimator, HistoryDisplay
+from sklearn_kmfeat import (
+    ClusterClassifier,
+    ClusterGalleryDisplay,
+    DeepClusterEstimator,
+    FilterDisplay,
+    HistoryDisplay,
+)
 from sklearn_kmfeat.datasets import load_cifar10_sample, load_mnist_sample
+from sklearn_kmfeat.metrics import purity_score
 
 TINY = {
     "n_clusters": 3,
@@ -66,7 +72,7 @@ def test_digits(head):
         3, head=head, max_epochs=6, batch_size=32, net_params={"module__width": 8}, random_state=0
     )
     estimator.fit(X, y)
-    assert ClusterClassifier(estimator).fit(X, y).purity_ > 0.85
+    assert purity_score(y, estimator.labels_) > 0.85
     losses = [record["loss"] for record in estimator.history_]
     nmi = [record["nmi"] for record in estimator.history_]
     assert losses[-1] < losses[0]
@@ -116,6 +122,13 @@ def test_classes_only_watch():
     assert_same_fit(with_y, tiny().fit(X, np.array(["a", "b", "c"])[y]))
     with pytest.raises(ValueError, match="y has 39 classes for 40 images"):
         tiny().fit(X, y[1:])
+
+
+def test_without_an_epoch():
+    X, _ = images()
+    estimator = tiny(max_epochs=0).fit(X)
+    assert estimator.history_ == []
+    np.testing.assert_array_equal(estimator.predict(X), estimator.labels_)
 
 
 def test_how_many_pseudo_labels():
@@ -365,6 +378,8 @@ def test_warm_start_goes_on(head):
     assert [r["epoch"] for r in parts.history_] == [1, 2, 3, 4]
     other = images(n=50)[0]
     assert parts.set_params(max_epochs=5).fit(other).labels_.shape == (50,)
+    with pytest.raises(ValueError, match="warm_start goes on with the network of the last fit"):
+        parts.set_params(n_pseudo_labels=7).fit(X)
 
 
 def test_checkpoint_goes_on(tmp_path):
@@ -511,13 +526,22 @@ def test_collapse_is_told(head):
         tiny(head=head, n_clusters=2, augment=None).fit(X)
 
 
-def test_history_is_drawn():
+def test_divergence_is_an_error():
+    X, _ = images()
+    with pytest.raises(ValueError, match=r"loss became (nan|inf) in epoch [123]: try a smaller lr"):
+        tiny(module=own_factory, net_params=None, lr=1e20, max_epochs=3).fit(X)
+
+
+def test_displays():
     pytest.importorskip("matplotlib")
     from matplotlib import pyplot
 
     estimator = tiny().fit(images((8, 8))[0])
     display = HistoryDisplay.from_estimator(estimator, keys=["loss", "nmi"])
     assert set(display.lines_) == {"loss", "nmi"}
+    FilterDisplay.from_estimator(estimator)
+    ClusterGalleryDisplay.from_estimator(estimator, images()[0])
+    HistoryDisplay.from_estimator(tiny(max_epochs=3, reassign_every=2).fit(images()[0]))
     pyplot.close("all")
 
 

@@ -35,7 +35,7 @@ class Folder(Dataset):
         self.read.append(i)
         image = Image.fromarray(photos((8 + i, 10, 3))[i]).convert(self.mode)
         if self.kind == "tensor":
-            return torch.from_numpy(np.asarray(image)).permute(2, 0, 1)
+            return torch.from_numpy(np.array(image)).permute(2, 0, 1)
         return (np.asarray(image) if self.kind == "array" else image), i % 2
 
 
