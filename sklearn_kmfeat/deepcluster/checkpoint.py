@@ -4,12 +4,34 @@ import os
 import pickle
 import tempfile
 import zipfile
+import zlib
+from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import torch
+
+from .sources import DatasetImages
 
 _FORMAT = "sklearn_kmfeat.DeepClusterEstimator"
 _VERSION = 1
+# Parameters that may change and the run still goes on; pseudo-labels are held against what they
+# mean, and the seed only where it is given.
+_FREE = {
+    "callbacks",
+    "checkpoint",
+    "device",
+    "image_shape",
+    "layer",
+    "max_epochs",
+    "n_clusters",
+    "n_pseudo_labels",
+    "precision",
+    "random_state",
+    "verbose",
+    "warm_start",
+}
+_IMAGES_IN_CHECKSUM = 16
 
 
 def write_checkpoint(path, fingerprint, state):
@@ -74,6 +96,51 @@ def read_checkpoint(path, fingerprint, device):
         )
     _refuse_foreign(path, content["fingerprint"], fingerprint)
     return content["state"]
+
+
+def run_fingerprint(params, source, shape, n_labels):
+    """What must be the same for a run to go on from a checkpoint.
+
+    Parameters
+    ----------
+    params : dict
+        Of the estimator.
+    source : Dataset
+        The images. Of arrays, some of them count; of a torch Dataset only how many.
+    shape : (int, int, int)
+        Height, width and channels of what the network sees.
+    n_labels : tuple of int
+        Clusters of each classifier.
+
+    Returns
+    -------
+    dict
+        Of str, numbers and tuples.
+    """
+    found = {name: _described(params[name]) for name in params.keys() - _FREE}
+    if isinstance(params["random_state"], Integral):
+        found["random_state"] = int(params["random_state"])
+    checksum = None
+    if not isinstance(source, DatasetImages):
+        places = torch.linspace(0, len(source) - 1, _IMAGES_IN_CHECKSUM).long().unique()
+        block = source.__getitems__(places)[0].cpu().contiguous()
+        checksum = zlib.crc32(block.numpy().tobytes())
+    numbers = {"n_images": len(source), "shape": tuple(shape), "n_pseudo_labels": n_labels}
+    return found | numbers | {"checksum of images": checksum}
+
+
+def _described(value):
+    """A parameter as something that a checkpoint can hold and a new process can repeat."""
+    if isinstance(value, dict):
+        return {str(name): _described(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(_described(part) for part in value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _refuse_foreign(path, found, expected):

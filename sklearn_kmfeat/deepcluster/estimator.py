@@ -1,9 +1,7 @@
 """Deep clustering as a scikit-learn estimator."""
 
-import inspect
 import os
 import warnings
-import zlib
 from numbers import Integral, Real
 from time import perf_counter
 
@@ -28,15 +26,15 @@ from ..backend import matmul_precision, resolve_device
 from ..core.assign import nearest
 from ..images import check_images, remember, warn_if_flattened
 from ..progress import FitProgress
-from .checkpoint import read_checkpoint, write_checkpoint
+from .assembly import new_net
+from .checkpoint import read_checkpoint, run_fingerprint, write_checkpoint
 from .clustering import Projection, final_clusters, fit_projection, simple_silhouette
 from .guard import CollapseGuard
 from .heads import HEADS
-from .module import DeepClusterModule
-from .net import Recipe, _DeepClusterNet, own_generators
+from .net import own_generators
 from .networks import NETWORKS, first_filters, probe_rows
-from .sources import DatasetImages, channel_statistics, is_dataset, source_of
-from .views import AUGMENTATIONS, Centre, random_views
+from .sources import is_dataset, source_of
+from .views import AUGMENTATIONS
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -44,11 +42,6 @@ _IMAGES_PER_LABEL = 10
 # K clusters lie in K - 1 dimensions; whitening many more drowns them in what varies little.
 _COMPONENTS_PER_CLUSTER = 2
 _SPACES = ("embedding", "clusters")
-# What a run may change and still go on from a checkpoint.
-_FREE = {
-    "n_clusters", "n_pseudo_labels", "max_epochs", "layer", "device", "precision", "checkpoint",
-    "callbacks", "warm_start", "random_state", "verbose", "image_shape",
-}  # fmt: skip
 
 
 class DeepClusterEstimator(
@@ -458,8 +451,8 @@ class DeepClusterEstimator(
 
     def _net_for(self, source, shape, device):
         """A net, new or as an earlier run left it, and the fingerprint of the run."""
-        n_labels = self._pseudo_labels(len(source))
-        fingerprint = self._fingerprint(source, shape, n_labels)
+        n_labels = tuple(int(k) for k in self._pseudo_labels(len(source)))
+        fingerprint = run_fingerprint(self.get_params(deep=False), source, shape, n_labels)
         state = None
         if self.checkpoint is not None:
             state = read_checkpoint(self.checkpoint, fingerprint, device)
@@ -467,75 +460,12 @@ class DeepClusterEstimator(
             state = self.net_.state()
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         seed = seed if state is None else state["seed"]
-        net = self._new_net(source, shape, n_labels, seed, device).initialize()
+        net = new_net(self, source, shape, n_labels, int(seed), device).initialize()
         if self.layer not in _SPACES:
             self._check_layer(net)
         if state is not None:
             _load(net, _for_images(state, net, len(source)))
         return net, fingerprint
-
-    def _new_net(self, source, shape, n_labels, seed, device):
-        options = dict(self.net_params or {})
-        parts = {
-            part: {
-                name.removeprefix(part): options.pop(name)
-                for name in list(options)
-                if name.startswith(part)
-            }
-            for part in ("module__", "head__")
-        }
-        if "momentum" in inspect.signature(self.optimizer).parameters:
-            options = {"optimizer__momentum": self.momentum} | options
-        sampling = {"reset": "uniform", "prototypes": "shuffle"}[self.head]
-        recipe = Recipe(
-            seed=int(seed),
-            n_labels=tuple(int(k) for k in n_labels),
-            n_components=self.n_components,
-            kmeans_iter=self.kmeans_iter,
-            reassign_every=self.reassign_every,
-            sampling=sampling if self.sampling == "auto" else self.sampling,
-            precision=self.precision,
-            augment=random_views(self.augment, shape, shape[:2]),
-            centre=Centre(shape[:2]),
-        )
-        arguments = {
-            "optimizer": self.optimizer,
-            "optimizer__weight_decay": self.weight_decay,
-            "lr": self.lr,
-            "batch_size": self.batch_size,
-            "callbacks": self.callbacks,
-            "device": str(device),
-            "module__network": self.module,
-            "module__network_options": parts["module__"],
-            "module__head": self.head,
-            "module__head_options": parts["head__"],
-            "module__shape": shape,
-            "module__statistics": channel_statistics(source),
-            "module__sobel": self._uses_sobel(shape),
-            "module__n_labels": recipe.n_labels,
-            "module__n_images": len(source),
-            "recipe": recipe,
-        }
-        return _DeepClusterNet(DeepClusterModule, **(arguments | options))
-
-    def _uses_sobel(self, shape):
-        if self.sobel != "auto":
-            return self.sobel
-        return self.module == "alexnet" or (shape[2] == 3 and min(shape[:2]) >= 4)
-
-    def _fingerprint(self, source, shape, n_labels):
-        """What must be the same for a run to go on from a checkpoint."""
-        params = self.get_params(deep=False)
-        found = {name: _described(params[name]) for name in params.keys() - _FREE}
-        if isinstance(self.random_state, Integral):
-            found["random_state"] = int(self.random_state)
-        images = None
-        if not isinstance(source, DatasetImages):
-            places = torch.linspace(0, len(source) - 1, min(16, len(source))).long()
-            block = source.__getitems__(places.unique())[0].cpu().contiguous()
-            images = zlib.crc32(block.numpy().tobytes())
-        numbers = {"n_images": len(source), "shape": shape, "n_pseudo_labels": tuple(n_labels)}
-        return found | numbers | {"checksum of images": images}
 
     def _check_layer(self, net):
         names = [name for name, _ in net.module_.network.named_modules() if name]
@@ -635,20 +565,6 @@ def _load(net, state):
             "warm_start goes on with the network of the last fit, but module, head, "
             "n_pseudo_labels, optimizer or the kind of images are others now."
         ) from error
-
-
-def _described(value):
-    """A parameter as something that a checkpoint can hold and a new process can repeat."""
-    if isinstance(value, dict):
-        return {str(name): _described(part) for name, part in value.items()}
-    if isinstance(value, tuple | list):
-        return tuple(_described(part) for part in value)
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _told(record, seconds_left):

@@ -1,7 +1,15 @@
+import numpy as np
 import pytest
 import torch
 
-from sklearn_kmfeat.deepcluster.checkpoint import read_checkpoint, write_checkpoint
+from sklearn_kmfeat import DeepClusterEstimator
+from sklearn_kmfeat.deepcluster.checkpoint import (
+    read_checkpoint,
+    run_fingerprint,
+    write_checkpoint,
+)
+from sklearn_kmfeat.deepcluster.sources import ArrayImages
+from sklearn_kmfeat.images import Images
 
 RUN = {"n_images": 12, "shape": (8, 8, 1), "lr": 0.05, "head": "reset", "nothing": None}
 CPU = torch.device("cpu")
@@ -76,3 +84,26 @@ def test_of_another_run(tmp_path, state):
     write_checkpoint(tmp_path / "run.pt", RUN, state)
     with pytest.raises(ValueError, match=r"another run: there lr was 0\.05, here it is 0\.1"):
         read_checkpoint(tmp_path / "run.pt", RUN | {"lr": 0.1}, CPU)
+
+
+def test_fingerprint():
+    X = np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4)
+
+    def fingerprint(X=X, **params):
+        params = DeepClusterEstimator(**params).get_params(deep=False)
+        source = ArrayImages(Images(X, (4, 4, 1), 1, torch.float32), CPU)
+        return run_fingerprint(params, source, (4, 4, 1), (3,))
+
+    same = fingerprint()
+    assert same == fingerprint(max_epochs=99, verbose=1, n_clusters=3, device="cuda")
+    assert same == fingerprint(random_state=np.random.RandomState(0))
+    assert same["optimizer"] == "torch.optim.sgd.SGD"
+    for other in (
+        fingerprint(lr=0.1),
+        fingerprint(random_state=0),
+        fingerprint(optimizer=torch.optim.Adam),
+        fingerprint(net_params={"module__width": np.int64(8)}),
+        fingerprint(X=X + np.uint8(1)),
+    ):
+        assert other != same
+        assert all(isinstance(name, str) for name in other)

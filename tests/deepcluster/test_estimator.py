@@ -159,7 +159,6 @@ def test_a_network_of_torchvision():
         module="resnet18", max_epochs=1, net_params=None, batch_size=6, n_pseudo_labels=3
     )
     assert estimator.fit(X).predict(X).shape == (6,)
-    assert tiny(module="alexnet")._uses_sobel((16, 16, 1))
 
 
 class Own(nn.Module):
