@@ -37,7 +37,7 @@ def benchmark_module(monkeypatch):
     before = set(sys.modules)
     yield lambda name: load("benchmarks", name)
     for name in set(sys.modules) - before:
-        if name in ("_data", "_linear", "_report", "_cifar"):
+        if name in ("_data", "_deep_speed", "_linear", "_report", "_cifar"):
             del sys.modules[name]
 
 

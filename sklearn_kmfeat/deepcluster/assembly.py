@@ -7,6 +7,9 @@ from .net import Recipe, _DeepClusterNet
 from .sources import channel_statistics
 from .views import Centre, random_views
 
+_LARGEST_BATCH = 256
+_SMALLEST_BATCH = 16
+_STEPS = 40
 _SAMPLING = {"reset": "uniform", "prototypes": "shuffle"}
 
 
@@ -36,7 +39,7 @@ def new_net(estimator, source, shape, n_labels, seed, device):
         "optimizer": estimator.optimizer,
         "optimizer__weight_decay": estimator.weight_decay,
         "lr": estimator.lr,
-        "batch_size": estimator.batch_size,
+        "batch_size": batch_size_of(estimator.batch_size, len(source)),
         "callbacks": estimator.callbacks,
         "device": str(device),
         "module__network": estimator.module,
@@ -69,6 +72,13 @@ def recipe_of(estimator, shape, n_labels, seed):
         augment=random_views(estimator.augment, shape, shape[:2]),
         centre=Centre(shape[:2]),
     )
+
+
+def batch_size_of(batch_size, n_images):
+    """Images in a step."""
+    if batch_size != "auto":
+        return batch_size
+    return min(_LARGEST_BATCH, max(_SMALLEST_BATCH, n_images // _STEPS))
 
 
 def uses_sobel(sobel, module, shape):

@@ -59,7 +59,7 @@ def write_checkpoint(path, fingerprint, state):
         raise
 
 
-def read_checkpoint(path, fingerprint, device):
+def read_checkpoint(path, fingerprint):
     """The state in a file, or None where there is no file.
 
     Parameters
@@ -67,11 +67,11 @@ def read_checkpoint(path, fingerprint, device):
     path : path-like
     fingerprint : dict
         Of the run that wants to go on.
-    device : torch.device
 
     Returns
     -------
     dict or None
+        Its tensors are on the CPU.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def read_checkpoint(path, fingerprint, device):
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
         known = content["format"] == _FORMAT and content["version"] == _VERSION
     except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise ValueError(

@@ -108,8 +108,9 @@ class DeepClusterEstimator(
         For optimisers that know it. The classifier that is made new is learned without.
     weight_decay : float, default=1e-5
         Penalty on the squared weights.
-    batch_size : int, default=256
-        Images in a step.
+    batch_size : "auto" or int, default="auto"
+        Images in a step. ``"auto"``: 256, or fewer (16 at least) so that an epoch has 40 steps:
+        a classifier that is made new for each clustering needs them.
     layer : str, default="embedding"
         What `transform` gives: ``"embedding"``, what the network says, before its last ReLU;
         ``"clusters"``, the space in which the clusters are; or the name of a layer of the
@@ -216,7 +217,7 @@ class DeepClusterEstimator(
         "lr": [Interval(Real, 0, None, closed="neither")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": [_NOT_NEGATIVE],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "layer": [str],
         "device": [str, torch.device, None],
         "precision": [StrOptions({"exact", "fast"})],
@@ -248,7 +249,7 @@ class DeepClusterEstimator(
         lr=0.05,
         momentum=0.9,
         weight_decay=1e-5,
-        batch_size=256,
+        batch_size="auto",
         layer="embedding",
         device=None,
         precision="exact",
@@ -455,7 +456,7 @@ class DeepClusterEstimator(
         fingerprint = run_fingerprint(self.get_params(deep=False), source, shape, n_labels)
         state = None
         if self.checkpoint is not None:
-            state = read_checkpoint(self.checkpoint, fingerprint, device)
+            state = read_checkpoint(self.checkpoint, fingerprint)
         if state is None and self.warm_start and hasattr(self, "net_"):
             state = self.net_.state()
         seed = check_random_state(self.random_state).randint(2**31 - 1)

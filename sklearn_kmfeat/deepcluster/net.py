@@ -400,7 +400,8 @@ class _DeepClusterNet(NeuralNet):
         caught = []
 
         def catch(module, inputs, output):
-            caught.append(as_rows(output.float()).cpu())
+            # The next layer may work in place.
+            caught.append(as_rows(output.float()).to("cpu", copy=True))
 
         handle = self.module_.network.get_submodule(layer).register_forward_hook(catch)
         try:

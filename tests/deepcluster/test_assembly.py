@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from sklearn_kmfeat import DeepClusterEstimator
-from sklearn_kmfeat.deepcluster.assembly import new_net, recipe_of, uses_sobel
+from sklearn_kmfeat.deepcluster.assembly import batch_size_of, new_net, recipe_of, uses_sobel
 from sklearn_kmfeat.deepcluster.sources import ArrayImages
 from sklearn_kmfeat.images import Images
 
@@ -51,3 +51,11 @@ def test_sampling_follows_the_head():
     assert found["reset", "auto"] == "uniform"
     assert found["prototypes", "auto"] == "shuffle"
     assert all(found[head, s] == s for head, s in found if s != "auto")
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_images", "expected"),
+    [("auto", 100, 16), ("auto", 1000, 25), ("auto", 50_000, 256), (64, 100, 64)],
+)
+def test_batches_of_small_sets_are_small(asked, n_images, expected):
+    assert batch_size_of(asked, n_images) == expected

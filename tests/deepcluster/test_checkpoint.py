@@ -22,9 +22,9 @@ def state():
 
 def test_round_trip(tmp_path, state):
     path = tmp_path / "run.pt"
-    assert read_checkpoint(path, RUN, CPU) is None
+    assert read_checkpoint(path, RUN) is None
     write_checkpoint(path, RUN, state)
-    got = read_checkpoint(path, RUN, CPU)
+    got = read_checkpoint(path, RUN)
     assert torch.equal(got["weights"]["a"], state["weights"]["a"])
     assert got["records"] == state["records"]
     assert torch.load(path, weights_only=True)["fingerprint"] == RUN
@@ -60,14 +60,14 @@ def test_damaged(tmp_path, state, damage):
     }[damage]
     path.write_bytes(broken)
     with pytest.raises(ValueError, match=r"checkpoint .*run\.pt' is damaged"):
-        read_checkpoint(path, RUN, CPU)
+        read_checkpoint(path, RUN)
 
 
 @pytest.mark.parametrize("content", [{"some": "weights"}, [1, 2], {"format": "x", "version": 1}])
 def test_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(ValueError, match=r"other\.pt' is no checkpoint"):
-        read_checkpoint(tmp_path / "other.pt", RUN, CPU)
+        read_checkpoint(tmp_path / "other.pt", RUN)
 
 
 def test_code_is_not_run(tmp_path):
@@ -77,13 +77,13 @@ def test_code_is_not_run(tmp_path):
 
     torch.save({"format": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(ValueError, match="damaged"):
-        read_checkpoint(tmp_path / "evil.pt", RUN, CPU)
+        read_checkpoint(tmp_path / "evil.pt", RUN)
 
 
 def test_of_another_run(tmp_path, state):
     write_checkpoint(tmp_path / "run.pt", RUN, state)
     with pytest.raises(ValueError, match=r"another run: there lr was 0\.05, here it is 0\.1"):
-        read_checkpoint(tmp_path / "run.pt", RUN | {"lr": 0.1}, CPU)
+        read_checkpoint(tmp_path / "run.pt", RUN | {"lr": 0.1})
 
 
 def test_fingerprint():

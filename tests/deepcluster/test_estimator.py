@@ -282,6 +282,8 @@ def test_layers():
         assert rows.shape == (40, width)
         assert len(estimator.get_feature_names_out()) == width
         np.testing.assert_array_equal(estimator.predict(X), estimator.labels_)
+    estimator.set_params(layer="fc.1")
+    assert estimator.transform(X).min() < 0
     with pytest.raises(ValueError, match=r"layer='conv9' is no layer.*'conv1'"):
         estimator.set_params(layer="conv9").transform(X)
     with pytest.raises(ValueError, match="layer='conv9' is no layer"):
@@ -540,7 +542,8 @@ def test_displays():
     assert set(display.lines_) == {"loss", "nmi"}
     FilterDisplay.from_estimator(estimator)
     ClusterGalleryDisplay.from_estimator(estimator, images()[0])
-    HistoryDisplay.from_estimator(tiny(max_epochs=3, reassign_every=2).fit(images()[0]))
+    gaps = HistoryDisplay.from_estimator(tiny(max_epochs=3, reassign_every=2).fit(images()[0]))
+    assert set(gaps.lines_) == {"loss", "nmi", "n_empty", "entropy", "largest", "spread"}
     pyplot.close("all")
 
 
