@@ -86,8 +86,8 @@ class Supervised:
         self.device = device
         network = build_network(name, shape[2], shape[:2], {})
         self.net = nn.Sequential(network, nn.LazyLinear(N_LABELS)).to(device)
+        self.forward()  # the last layer learns its width
         self.net = self.net.to(memory_format=torch.channels_last)
-        self.forward()
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.05, momentum=0.9)
 
     def epoch(self):

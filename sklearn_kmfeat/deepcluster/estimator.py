@@ -42,6 +42,7 @@ _IMAGES_PER_LABEL = 10
 # K clusters lie in K - 1 dimensions; whitening many more drowns them in what varies little.
 _COMPONENTS_PER_CLUSTER = 2
 _SPACES = ("embedding", "clusters")
+_BAR = 20
 
 
 class DeepClusterEstimator(
@@ -125,8 +126,9 @@ class DeepClusterEstimator(
     callbacks : list or None, default=None
         Of skorch.
     net_params : dict or None, default=None
-        More for `skorch.NeuralNet`; ``module__NAME`` goes to the network, ``head__NAME`` to the
-        head (``temperature``, ``n_hidden``, ``n_projected``).
+        More for `skorch.NeuralNet`; ``module__NAME`` goes to the network (``width`` of the small
+        one, 16), ``head__NAME`` to the head (of ``"prototypes"``: ``temperature``, ``n_hidden``,
+        ``n_projected``).
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit, up to `max_epochs` in all.
     random_state : int, RandomState or None, default=None
@@ -196,7 +198,7 @@ class DeepClusterEstimator(
     >>> estimator.fit_predict(digits).shape
     (200,)
     >>> estimator.transform(digits[:3]).shape
-    (3, 128)
+    (3, 64)
     """
 
     _parameter_constraints = {
@@ -490,7 +492,9 @@ class DeepClusterEstimator(
             guard(record)
             each = (perf_counter() - begin) / (record["epoch"] - done)
             left = each * (self.max_epochs - record["epoch"])
-            return task.step(_told(record, left), lambda: self._fitted(net, source, shape))
+            return task.step(
+                _told(record, self.max_epochs, left), lambda: self._fitted(net, source, shape)
+            )
 
         with progress.task("epoch", self.max_epochs or None) as task:
             task.n_steps = done
@@ -568,9 +572,12 @@ def _load(net, state):
         ) from error
 
 
-def _told(record, seconds_left):
-    """The end of a line of `verbose`."""
+def _told(record, n_epochs, seconds_left):
+    """The end of a line of `verbose`: a bar, loss, NMI and time left."""
+    done = round(_BAR * record["epoch"] / n_epochs)
     minutes, seconds = divmod(round(max(0.0, seconds_left)), 60)
-    known = not np.isnan(record.get("nmi", np.nan))
-    nmi = f", NMI {record['nmi']:.3f}" if known else ""
-    return f", loss {record['loss']:.4f}{nmi}, {minutes}:{seconds:02d} left"
+    nmi = record.get("nmi", np.nan)
+    return (
+        f" [{'#' * done}{'.' * (_BAR - done)}] loss {record['loss']:.4f}"
+        f"{'' if np.isnan(nmi) else f', NMI {nmi:.3f}'}, {minutes}:{seconds:02d} left"
+    )

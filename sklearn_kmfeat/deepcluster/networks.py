@@ -29,10 +29,11 @@ def conv_block(in_channels, out_channels, kernel_size, **options):
     )
 
 
-def small(in_channels, image_size=None, width=32):
+def small(in_channels, image_size=None, width=16):
     """Four blocks of 3x3 convolutions and global pooling, for images of 28 to 64 pixels.
 
-    Its layers are called conv1 to conv4, pool1 to pool3 and fc.
+    Its layers are called conv1 to conv4, pool1 to pool3 and fc; they have 1, 2, 4 and 4 times
+    `width` channels.
     """
     widths = (width, 2 * width, 4 * width, 4 * width)
     layers = OrderedDict()

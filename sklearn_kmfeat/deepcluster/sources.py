@@ -144,19 +144,28 @@ def middle_side(images):
 
 
 def channel_statistics(source):
-    """Mean and standard deviation of each channel, (C,), from at most 2,000 images."""
+    """Mean and standard deviation of each channel, from at most 2,000 images.
+
+    Parameters
+    ----------
+    source : Dataset
+
+    Returns
+    -------
+    mean, deviation : tensors of shape (C,)
+        float32, on the CPU. A channel that is constant has deviation 1.
+    """
     n_read = min(len(source), _IMAGES_FOR_STATISTICS)
     places = torch.linspace(0, len(source) - 1, n_read, dtype=torch.float64).long()
     count, total, squares = 0, 0.0, 0.0
     for index in places.split(100):
-        values = source.__getitems__(index)[0].double().transpose(0, 1).flatten(1)
+        values = source.__getitems__(index)[0].cpu().double().transpose(0, 1).flatten(1)
         count += values.shape[1]
         total = total + values.sum(1)
         squares = squares + values.square().sum(1)
     mean = total / count
     deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
     deviation[deviation <= 1e-6 * mean.abs()] = 1
-    deviation[deviation == 0] = 1
     return mean.float(), deviation.float()
 
 

@@ -505,7 +505,8 @@ def test_progress(capsys):
     tiny(verbose=1).fit(X)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    assert "epoch 2/2, loss " in lines[1]
+    assert "epoch 1/2 [##########..........] loss " in lines[0]
+    assert "NMI" not in lines[0]
     assert "NMI" in lines[1]
     assert "0:00 left" in lines[1]
 

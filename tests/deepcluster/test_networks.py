@@ -10,7 +10,7 @@ from sklearn_kmfeat.deepcluster.networks import (
     probe_rows,
 )
 
-WIDTHS = {"small": 128, "alexnet": 4096, "vgg16": 4096, "resnet18": 512, "resnet50": 2048}
+WIDTHS = {"small": 64, "alexnet": 4096, "vgg16": 4096, "resnet18": 512, "resnet50": 2048}
 BLOCK, POOL = ["Conv2d", "BatchNorm2d", "ReLU"], "MaxPool2d"
 DENSE = ["Dropout", "Linear", "ReLU"]
 # Of the document, layer for layer.
