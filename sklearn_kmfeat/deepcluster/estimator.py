@@ -124,7 +124,7 @@ class DeepClusterEstimator(
         A file that is written after each epoch. If it is there already, from the same
         arguments and images, `fit` goes on from it.
     callbacks : list or None, default=None
-        Of skorch.
+        Of skorch, such as `LRScheduler`. What they remember is not part of a checkpoint.
     net_params : dict or None, default=None
         More for `skorch.NeuralNet`; ``module__NAME`` goes to the network (``width`` of the small
         one, 16), ``head__NAME`` to the head (of ``"prototypes"``: ``temperature``, ``n_hidden``,

@@ -146,7 +146,7 @@ class _DeepClusterNet(NeuralNet):
         self.module_ = self.module_.to(memory_format=torch.channels_last)
         return self
 
-    def initialize_optimizer(self, triggered_directly=None):
+    def initialize_optimizer(self):
         """The optimiser of what stays, and one without momentum for what starts anew."""
         head = self.module_.head
         learned = [*self.module_.network.named_parameters(), *head.learned_parameters()]

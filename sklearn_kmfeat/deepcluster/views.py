@@ -27,12 +27,12 @@ class RandomView(v2.Transform):
         """Draw one map an image."""
         return {"maps": self.draw(len(flat_inputs[0]))}
 
-    def transform(self, inpt, params):
+    def transform(self, images, params):
         """Resample images (n, C, H, W); bilinear, edges continued outwards."""
-        size = [*inpt.shape[:2], *(self.size or inpt.shape[2:])]
-        maps = params["maps"].to(inpt.device, inpt.dtype)
+        size = [*images.shape[:2], *(self.size or images.shape[2:])]
+        maps = params["maps"].to(images.device, images.dtype)
         grid = F.affine_grid(maps, size, align_corners=False)
-        return F.grid_sample(inpt, grid, padding_mode="border", align_corners=False)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 class CropAndFlip(RandomView):
