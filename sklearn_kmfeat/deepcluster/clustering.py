@@ -55,7 +55,8 @@ def fit_projection(rows, n_components, whiten=True):
     components = vectors[:, :kept]
     if whiten:
         components = components / eigenvalues[:kept].clamp(min=1e-12).sqrt()
-    return Projection(moments.mean.to(rows), components.to(rows))
+    # The dtype first: not every device has float64.
+    return Projection(*(part.to(rows.dtype).to(rows.device) for part in (moments.mean, components)))
 
 
 def whitened(rows, n_components):

@@ -332,6 +332,7 @@ class DeepClusterEstimator(
             )
         self._remember(X, images, shape)
         self.__dict__.update(fitted)
+        self._warn_if_fewer()
         return self
 
     def predict(self, X):
@@ -449,6 +450,16 @@ class DeepClusterEstimator(
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
         self.image_shape_ = (None, None, shape[2])
+
+    def _warn_if_fewer(self):
+        found = len(self.cluster_centers_)
+        if found < self.n_clusters:
+            warnings.warn(
+                f"Only {found} clusters came out of n_clusters={self.n_clusters}: the network "
+                "tells no more images apart than that.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     # From a source to a net
 

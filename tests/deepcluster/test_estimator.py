@@ -528,6 +528,14 @@ def test_collapse_is_told(head):
         tiny(head=head, n_clusters=2, augment=None).fit(X)
 
 
+@pytest.mark.filterwarnings("ignore:Epoch 1")
+def test_fewer_clusters_than_asked():
+    X = np.repeat(images(n=2)[0], 20, axis=0)
+    with pytest.warns(ConvergenceWarning, match=r"Only [12] clusters came out of n_clusters=3"):
+        estimator = tiny(augment=None, max_epochs=1).fit(X)
+    np.testing.assert_array_equal(estimator.predict(X), estimator.labels_)
+
+
 def test_divergence_is_an_error():
     X, _ = images()
     with pytest.raises(ValueError, match=r"loss became (nan|inf) in epoch [123]: try a smaller lr"):
