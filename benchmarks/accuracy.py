@@ -1,7 +1,8 @@
 """Accuracy on real images: `accuracy.py` runs all studies, `accuracy.py cifar mnist` those named.
 
-Each study is a module beside this one, `_NAME.py`, with a `TITLE`, a function `run(quick)` that
-returns the rows of its table and, if it wants, a function `remarks(rows)`. The full sets are read
+Each study has one table or several. A table is a module beside this one, `_TABLE.py`, with a
+`TITLE`, a function `run(quick)` that returns the rows and, if it wants, a function `remarks(rows)`.
+A table may also be run by its own name. The full sets are read
 with `fetch_cifar10` and `fetch_mnist` (from the folder named by SKLEARN_KMFEAT_DATA); `--quick`
 runs on the samples in the package. Tables are written to `results/`.
 """
@@ -11,16 +12,22 @@ import importlib
 
 from _report import report
 
-STUDIES = ("cifar", "mnist", "deep")
+STUDIES = {
+    "cifar": ("cifar",),
+    "mnist": ("mnist",),
+    "conv": ("conv_filters", "conv_layers", "conv_labels"),
+    "deep": ("deep",),
+}
+TABLES = {table: (table,) for tables in STUDIES.values() for table in tables}
 
 
-def run(name, quick=False):
-    """Run one study and report it."""
-    study = importlib.import_module(f"_{name}")
-    rows = study.run(quick)
-    remarks = study.remarks(rows) if hasattr(study, "remarks") else []
+def run(table, quick=False):
+    """Make one table and report it."""
+    module = importlib.import_module(f"_{table}")
+    rows = module.run(quick)
+    remarks = module.remarks(rows) if hasattr(module, "remarks") else []
     suffix, note = ("_quick", " (quick: the shipped sample)") if quick else ("", "")
-    report(name + suffix, study.TITLE + note, rows, remarks)
+    report(table + suffix, module.TITLE + note, rows, remarks)
 
 
 def main():
@@ -31,11 +38,13 @@ def main():
     parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"of {', '.join(STUDIES)}")
     parser.add_argument("--quick", action="store_true", help="on the shipped samples")
     options = parser.parse_args()
-    unknown = set(options.studies) - set(STUDIES)
+    known = TABLES | STUDIES
+    unknown = set(options.studies) - set(known)
     if unknown:
         parser.error(f"unknown study {', '.join(sorted(unknown))}; there are {', '.join(STUDIES)}")
     for name in options.studies or STUDIES:
-        run(name, options.quick)
+        for table in known[name]:
+            run(table, options.quick)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from .core.whitening import add_moments, no_moments, row_chunks
 from .encoding import Encoding, Pooling
 from .geometry import pair, patch_grid
 from .images import check_images, described_shape, remember, warn_if_flattened
+from .parts import Part, attributes_of, parts_of
 from .preprocessing import ZCAWhitener, mean_image_variance
 from .progress import FitProgress, Tenths
 from .sampling import batch_size, cut_patches, draw_locations, even_counts
@@ -120,30 +121,54 @@ class PatchBank(
             For images that do not fit the parameters: a patch larger than an image,
             fewer patches than filters, NaN or infinity, and the like.
         """
-        return self._fit(X, check_random_state(self.random_state))
+        return self._fit(X, check_random_state(self.random_state), y)
 
-    def _fit(self, X, rng, streaming=False):
+    def _fit(self, X, rng, y=None, streaming=False):
         images = check_images(self, X, image_shape=self.image_shape)
         if self._expects_images:
             warn_if_flattened(self, images)
+        shared = self._described(images) | self._set_up(X, y, images, rng)
+        groups = shared.get("connections_")
         progress = FitProgress(self, X)
+        parts, streams = [], []
         with torch.no_grad(), matmul_precision(self.precision):
-            patches, image_eps = self._draw(images, rng, progress)
-            prepared, whitener, contrast_eps = self._prepare(patches, image_eps)
-            shared = self._described(images, whitener, contrast_eps)
-            dictionary = self._best_of_runs(prepared, rng, progress, shared)
-            stream = None
-            if streaming:
-                raw = prepared if whitener is None else whitener._unwhiten(prepared)
-                stream = Stream.begin(self, dictionary)
-                stream, dictionary = stream.updated(raw, whitener, dictionary.centers)
-        self._warn_if_fewer(len(dictionary.centers))
-        fitted = shared | self._learned(dictionary, shared)
+            image_eps = self._image_eps(images)
+            for i, channels in enumerate([None] if groups is None else groups):
+                progress.prefix = "" if groups is None else f"group {i + 1}/{len(groups)}: "
+                part, stream = self._fit_part(
+                    images, channels, image_eps, rng, progress, shared, streaming
+                )
+                parts.append(part)
+                streams.append(stream)
+        self._warn_if_fewer([len(part.dictionary.centers) for part in parts])
+        fitted = self._fitted(parts, shared)
         progress.end(lambda: fitted)
         remember(self, X, images)
         self.__dict__.update(fitted)
-        self._stream = stream and stream._replace(rng=rng)
+        self._stream = streams if streaming else None
+        self._rng = rng if streaming else None
         return self
+
+    def _fit_part(self, images, channels, image_eps, rng, progress, shared, streaming):
+        """A Part, and with `streaming` its Stream."""
+        size = self._drawn_size(shared)
+        prepared, whitener, contrast_eps = self._prepare(
+            self._draw(images, size, channels, image_eps, rng, progress), size, image_eps
+        )
+        part = Part(channels, whitener, contrast_eps, None)
+
+        def preview(dictionary):
+            return self._fitted([part._replace(dictionary=dictionary)], shared)
+
+        told = preview if channels is None else None
+        dictionary = self._best_of_runs(prepared, rng, progress, told)
+        stream = None
+        if streaming:
+            rows, offset_counts = self._won(prepared, dictionary.centers)
+            stream = Stream.begin(dictionary, self._update)
+            stream, dictionary = stream.updated(rows, whitener, dictionary.centers)
+            dictionary = dictionary._replace(offset_counts=offset_counts)
+        return part._replace(dictionary=dictionary), stream
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -166,8 +191,8 @@ class PatchBank(
         X : array or list of images
             As in `fit`. The first batch must hold at least as many different patches as
             there are filters.
-        y : None
-            Ignored.
+        y : array-like or None, default=None
+            As in `fit`; only the first batch may need it.
 
         Returns
         -------
@@ -175,26 +200,37 @@ class PatchBank(
             Fitted.
         """
         if not hasattr(self, "cluster_centers_"):
-            return self._fit(X, check_random_state(self.random_state), streaming=True)
+            return self._fit(X, check_random_state(self.random_state), y, streaming=True)
         images = check_images(self, X, image_shape=self.image_shape, reset=False)
         self._check_unchanged()
-        stream = self._stream or Stream.of(self)
-        rng = stream.rng or check_random_state(self.random_state)
+        rng = self._rng or check_random_state(self.random_state)
+        parts = parts_of(self)
+        streams = self._stream or [Stream.of(part, self._update) for part in parts]
         with torch.no_grad(), matmul_precision(self.precision):
-            image_eps = self.contrast_eps_ if self.contrast == "image" else None
-            patches = self._cut(images, rng, image_eps)
-            if self.contrast == "patch":
-                patches = contrast_normalize(patches, self.contrast_eps_)
-            whitener = self.whitener_
-            if whitener is not None:
-                moments = add_moments(whitener._moments, patches)
-                whitener = ZCAWhitener.from_moments(moments, self.whiten_eps)
-            stream, dictionary = stream.updated(patches, whitener)
-        shared = self._described(images, whitener, self.contrast_eps_)
+            found = [
+                self._updated_part(images, part, stream, rng)
+                for part, stream in zip(parts, streams, strict=True)
+            ]
+        shared = self._described(images)
         shared["image_shape_"] = self.image_shape_
-        self.__dict__.update(shared | self._learned(dictionary, shared))
-        self._stream = stream._replace(rng=rng)
+        self.__dict__.update(self._fitted([part for part, _ in found], shared))
+        self._stream = [stream for _, stream in found]
+        self._rng = rng
         return self
+
+    def _updated_part(self, images, part, stream, rng):
+        """A Part and its Stream after one more batch of images."""
+        size = self._drawn_size(self.__dict__)
+        image_eps = part.contrast_eps if self.contrast == "image" else None
+        patches = self._cut(images, size, part.channels, image_eps, rng)
+        moments = part.whitener and part.whitener._moments
+        prepared, whitener, _ = self._prepare(patches, size, part.contrast_eps, moments)
+        rows, offset_counts = self._won(prepared, stream.centers(whitener).to(patches))
+        stream, dictionary = stream.updated(rows, whitener)
+        if offset_counts is not None:
+            offset_counts = part.dictionary.offset_counts + offset_counts
+        dictionary = dictionary._replace(offset_counts=offset_counts)
+        return part._replace(whitener=whitener, dictionary=dictionary), stream
 
     def _check_unchanged(self, names=None):
         """Refuse parameters that a fitted dictionary cannot follow."""
@@ -258,7 +294,8 @@ class PatchBank(
         -------
         labels : int64 ndarray
             (n, H', W') for images, (n,) for ready patches, and a list of (H', W') for
-            images of different sizes.
+            images of different sizes. Where groups of channels have filters of their own,
+            with one more axis: the nearest of each group.
         """
         images = self._checked(X)
         encoding = Encoding.of(self, images, encoder="hard", split_sign=False)
@@ -267,7 +304,7 @@ class PatchBank(
         if images.shape is None:
             return labels
         labels = np.stack(labels)
-        return labels.ravel() if images.ready else labels
+        return labels[:, 0, 0] if images.ready else labels
 
     def to_torch(self):
         """The fitted encoder as a torch module.
@@ -327,47 +364,82 @@ class PatchBank(
 
     # From images to prepared patches
 
-    def _draw(self, images, rng, progress):
-        """The patches to learn from, and the epsilon of image contrast."""
-        image_eps = None
-        if self.contrast == "image":
-            image_eps = self._resolved_eps(lambda: mean_image_variance(images))
+    @property
+    def _n_drawn(self):
+        """How many patches to draw: parameter name and value."""
+        return "n_patches", self.n_patches
+
+    def _set_up(self, X, y, images, rng):
+        """Fitted attributes that come first: `window_size_` and `connections_`, if any."""
+        return {}
+
+    def _drawn_size(self, fitted):
+        """Height and width of what is drawn, by the fitted attributes."""
+        return fitted.get("window_size_") or pair(self.patch_size, "patch_size")
+
+    def _won(self, prepared, centers):
+        """The prepared patches that filters code, and how often each offset was chosen."""
+        return prepared, None
+
+    def _image_eps(self, images):
+        """The epsilon of image contrast."""
+        if self.contrast != "image":
+            return None
+        return self._resolved_eps(lambda: mean_image_variance(images))
+
+    def _draw(self, images, size, channels, image_eps, rng, progress):
+        """The patches to learn from."""
+        drawn, total = self._n_drawn
         n_batches = None
         if images.shape is not None:
-            n_read = min(len(images), self.n_patches or len(images))
+            n_read = min(len(images), total or len(images))
             n_batches = -(-n_read // batch_size(images)(images.shape[:2]))
-        with progress.task("reading patches", n_batches) as task:
-            patches = self._cut(images, rng, image_eps, task.step)
+        noun = drawn.removeprefix("n_")
+        with progress.task(f"reading {noun}", n_batches) as task:
+            patches = self._cut(images, size, channels, image_eps, rng, task.step)
         name, wanted = self._n_atoms
         if len(patches) < wanted:
             raise ValueError(
-                f"{name}={wanted} needs at least as many patches, but n_samples={len(images)} "
+                f"{name}={wanted} needs at least as many {noun}, but n_samples={len(images)} "
                 f"images gave only {len(patches)}."
             )
-        return patches, image_eps
+        return patches
 
-    def _cut(self, images, rng, image_eps, on_batch=None):
-        grid = patch_grid(self.patch_size, self.stride, images)
+    def _cut(self, images, size, channels, image_eps, rng, on_batch=None):
+        drawn = "window_size" if "window_size" in self._parameter_constraints else "patch_size"
+        grid = patch_grid(size, self.stride, images, drawn)
         available = grid.n_locations(images.sizes)
-        total = available.sum() if self.n_patches is None else self.n_patches
-        counts = even_counts(available, total, rng)
+        total = self._n_drawn[1]
+        counts = even_counts(available, available.sum() if total is None else total, rng)
         locations = draw_locations(available, counts, rng)
         device = resolve_device(self.device)
-        return cut_patches(images, grid, locations, device, image_eps, on_batch)
+        return cut_patches(images, grid, locations, device, image_eps, on_batch, channels)
 
-    def _prepare(self, patches, image_eps):
+    def _prepare(self, patches, size, contrast_eps, moments=None):
         """Normalise the contrast and whiten, in place.
 
-        Returns the patches, the whitener and the epsilon of contrast.
+        Parameters
+        ----------
+        patches : tensor of shape (m, d)
+        size : (int, int)
+            Their height and width.
+        contrast_eps : float or None
+            None: to be found.
+        moments : Moments or None, default=None
+            Of the patches before these.
+
+        Returns
+        -------
+        The patches, the whitener and the epsilon of contrast.
         """
-        contrast_eps = image_eps
         if self.contrast == "patch":
-            contrast_eps = self._resolved_eps(lambda: mean_variance(patches))
+            if contrast_eps is None:
+                contrast_eps = self._resolved_eps(lambda: mean_variance(patches))
             for chunk in row_chunks(patches):
                 contrast_normalize(chunk, contrast_eps, out=chunk)
         if self.whiten_eps is None:
             return patches, None, contrast_eps
-        moments = add_moments(no_moments(patches.shape[1]), patches)
+        moments = add_moments(moments or no_moments(patches.shape[1]), patches)
         whitener = ZCAWhitener.from_moments(moments, self.whiten_eps)
         return whitener._whiten(patches, out=patches), whitener, contrast_eps
 
@@ -376,7 +448,7 @@ class PatchBank(
 
     # From prepared patches to fitted attributes
 
-    def _best_of_runs(self, prepared, rng, progress, shared):
+    def _best_of_runs(self, prepared, rng, progress, preview):
         """The best of `n_init` runs; of many patches, a part decides which start is best."""
         enough = max(_PATCHES_TO_RANK_STARTS, _PATCHES_PER_FILTER * self._n_atoms[1])
         trial = prepared
@@ -385,7 +457,7 @@ class PatchBank(
             trial = prepared[order.to(prepared.device)]
         best = None
         for _ in range(self.n_init):
-            found, stopped = self._run(trial, self._start(trial, rng), progress, shared)
+            found, stopped = self._run(trial, self._start(trial, rng), progress, preview)
             if best is None or found.inertia < best.inertia:
                 best = found
             if stopped:
@@ -395,53 +467,40 @@ class PatchBank(
         start = best.centers
         if len(start) < self._n_atoms[1]:  # the part has fewer different patches
             start = self._start(prepared, rng)
-        return self._run(prepared, start, progress, shared)[0]
+        return self._run(prepared, start, progress, preview)[0]
 
-    def _run(self, patches, start, progress, shared):
+    def _run(self, patches, start, progress, preview):
         """One run of k-means, and whether a callback stopped it."""
         with progress.task("k-means", self.max_iter) as task:
 
             def on_iteration(centers, inertia):
-                return task.step(
-                    f", inertia {inertia:.6g}",
-                    lambda: shared | self._preview(centers, inertia, task.n_steps, shared),
-                )
+                counts = torch.zeros(len(centers), dtype=torch.int64)
+                now = Dictionary(centers, counts, inertia, task.n_steps + 1)
+                told = preview and (lambda: preview(now))
+                return task.step(f", inertia {inertia:.6g}", told)
 
             return self._learn(patches, start, on_iteration), task.stopped
 
-    def _described(self, images, whitener, contrast_eps):
-        """The fitted attributes that do not depend on the dictionary."""
+    def _described(self, images):
+        """The fitted attributes that follow from the images."""
         grid = patch_grid(self.patch_size, self.stride, images)
         return {
-            "whitener_": whitener,
-            "contrast_eps_": contrast_eps,
             "image_shape_": described_shape(images),
             "_fitted_with": self._identity(),
             "_locations": Pooling.of(self).locations(images, grid),
         }
 
-    def _learned(self, dictionary, shared):
-        """The fitted attributes that the dictionary gives."""
-        centers = dictionary.centers.cpu().numpy()
-        shape = shared["image_shape_"]
-        weights = dictionary.counts if dictionary.weights is None else dictionary.weights
-        return {
-            "cluster_centers_": centers,
-            "filters_": centers.reshape(len(centers), *self._filter_shape(centers, shape)),
-            "counts_": dictionary.counts.cpu().numpy(),
-            "inertia_": dictionary.inertia,
-            "n_iter_": dictionary.n_iter,
-            "_weights": weights.cpu().numpy(),
-        }
+    def _fitted(self, parts, shared):
+        """All fitted attributes."""
+        attributes = shared | attributes_of(parts)
+        centers = attributes["cluster_centers_"]
+        shape = self._filter_shape(centers, attributes["image_shape_"])
+        return attributes | {"filters_": centers.reshape(len(centers), *shape)}
 
     @property
     def _n_features_out(self):
         cells = Pooling.of(self).n_cells(self._locations)
         return cells * len(self.cluster_centers_) * (1 + self.split_sign)
-
-    def _preview(self, centers, inertia, n_iter, shared):
-        counts = torch.zeros(len(centers), dtype=torch.int64)
-        return self._learned(Dictionary(centers, counts, inertia, n_iter), shared)
 
     def _filter_shape(self, centers, image_shape):
         size = pair(self.patch_size, "patch_size")
@@ -451,10 +510,12 @@ class PatchBank(
         return (*size, width // (size[0] * size[1]))
 
     def _warn_if_fewer(self, n_found):
+        """Warn where one of the parts, whose sizes these are, has too few filters."""
         name, wanted = self._n_atoms
-        if n_found < wanted:
+        if min(n_found) < wanted:
+            what = "patches" if len(n_found) == 1 else "patches of some groups of channels"
             warnings.warn(
-                f"Only {n_found} different filters came out of {name}={wanted}: the patches "
+                f"Only {min(n_found)} different filters came out of {name}={wanted}: the {what} "
                 "have no more different values than that.",
                 ConvergenceWarning,
                 stacklevel=3,

@@ -10,6 +10,7 @@ from .core.dense import DenseCode, Workspace, encode_pooled, label_maps, normali
 from .core.encoders import ENCODERS
 from .core.pooling import Cells
 from .geometry import PatchGrid, pair, patch_grid, pooling_edges
+from .parts import parts_of
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,19 @@ class Pooling:
 
 @dataclass(frozen=True)
 class Encoding:
-    """A dictionary ready to encode images of one kind on one device."""
+    """Dictionaries ready to encode images of one kind on one device.
+
+    Attributes
+    ----------
+    grid : PatchGrid
+    codes : list of DenseCode
+        One for each part of the bank.
+    pooling : Pooling
+    device : torch.device
+    """
 
     grid: PatchGrid
-    code: DenseCode
+    codes: list
     pooling: Pooling
     device: torch.device
 
@@ -108,9 +118,10 @@ class Encoding:
         """
         grid = patch_grid(bank.patch_size, bank.stride, images)
         device = resolve_device(bank.device)
-        return cls(
-            grid, dense_code(bank, grid, device, images.dtype, **changed), Pooling.of(bank), device
-        )
+        codes = [
+            dense_code(bank, part, grid, device, images.dtype, **changed) for part in parts_of(bank)
+        ]
+        return cls(grid, codes, Pooling.of(bank), device)
 
     def features(self, images, on_batch=None):
         """Codes of images, pooled.
@@ -126,7 +137,7 @@ class Encoding:
         ndarray of shape (n, cells * K) or (n, H', W', K)
         """
         cells = self.pooling.shape(images, self.grid)
-        n_codes = len(self.code.projection.matrix)
+        n_codes = sum(len(code.projection.matrix) for code in self.codes)
         maps = self.pooling.maps and not images.ready
         shape = (*cells, n_codes) if maps else (cells[0] * cells[1] * n_codes,)
         result = np.empty((len(images), *shape), _numpy_dtype(images))
@@ -137,7 +148,10 @@ class Encoding:
             _, rows, sizes = self._batch(images, size)
             workspace = self._workspace(workspace, sizes, images.dtype)
             cells = self.pooling.cells(self.grid.map_shape(size), images.ready, workspace.values)
-            pooled = encode_pooled(batch.to(self.device), self.code, cells, rows, workspace)
+            batch = normalized_images(batch.to(self.device), self.codes[0])
+            pooled = torch.cat(
+                [encode_pooled(batch, code, cells, rows, workspace) for code in self.codes], -1
+            )
             result[index] = pooled.reshape(len(batch), *shape).cpu().numpy()
             done += len(batch)
             if on_batch is not None:
@@ -145,15 +159,23 @@ class Encoding:
         return result
 
     def labels(self, images):
-        """The nearest filter of every location, a list of int64 maps (H', W')."""
+        """The nearest filter of every location.
+
+        Returns
+        -------
+        list of int64 arrays
+            Maps (H', W'); (H', W', parts) where there are several.
+        """
+        first = np.cumsum([0, *(len(code.projection.matrix) for code in self.codes)])
         found = [None] * len(images)
         workspace = None
         for index, batch in images.batches(lambda size: self._batch(images, size)[0]):
             _, rows, sizes = self._batch(images, tuple(batch.shape[1:3]))
             workspace = self._workspace(workspace, sizes, images.dtype)
-            batch = normalized_images(batch.to(self.device), self.code)
+            batch = normalized_images(batch.to(self.device), self.codes[0])
             members = range(len(images))[index] if isinstance(index, slice) else index
-            maps = label_maps(batch, self.code, rows, workspace).cpu().numpy()
+            maps = [label_maps(batch, code, rows, workspace).cpu().numpy() for code in self.codes]
+            maps = maps[0] if len(maps) == 1 else np.stack(maps, -1) + first[:-1]
             for i, label_map in zip(members, maps, strict=True):
                 found[i] = label_map
         return found
@@ -173,8 +195,10 @@ class Encoding:
         """Images and rows of locations at once, and values in a workspace for them."""
         columns, codes = scratch_bytes(self.device)
         item = images.dtype.itemsize
-        n_codes = len(self.code.projection.matrix)
-        width = self.grid.size[0] * self.grid.size[1] * images.n_channels + 2
+        n_codes = max(len(code.projection.matrix) for code in self.codes)
+        channels = self.codes[0].channels
+        seen = images.n_channels if channels is None else len(channels)
+        width = self.grid.size[0] * self.grid.size[1] * seen + 2
         down, across = self.grid.map_shape(size)
         row = item * across * n_codes
         rows = max(1, min(down, codes // row, columns // (2 * item * across * width)))
@@ -184,26 +208,29 @@ class Encoding:
         return n_images, rows, (n_images * rows * across * width, at_once * rows * across * n_codes)
 
 
-def dense_code(bank, grid, device, dtype, encoder=None, split_sign=None):
-    """What the core needs to encode with a fitted bank."""
+def dense_code(bank, part, grid, device, dtype, encoder=None, split_sign=None):
+    """What the core needs to encode with a part of a fitted bank."""
     encoder = encoder or bank.encoder
     split_sign = bank.split_sign if split_sign is None else split_sign
-    filters = torch.from_numpy(bank.cluster_centers_).to(device, dtype)
+    filters = part.dictionary.centers.to(device, dtype)
     filters = torch.cat([filters, -filters]) if split_sign else filters
-    whitening = mean = None
-    if bank.whitener_ is not None:
-        whitening = torch.from_numpy(bank.whitener_.whitening_)
-        mean = torch.from_numpy(bank.whitener_.mean_)
+    whitening = mean = channels = None
+    if part.whitener is not None:
+        whitening = torch.from_numpy(part.whitener.whitening_)
+        mean = torch.from_numpy(part.whitener.mean_)
+    if part.channels is not None:
+        channels = torch.from_numpy(part.channels).to(device)
     projection = project(filters, ENCODERS[encoder].affinity, whitening, mean)
     return DenseCode(
         grid.size,
         grid.stride,
         bank.contrast,
-        bank.contrast_eps_,
+        part.contrast_eps,
         projection,
         encoder,
         bank.alpha,
         bank.knn_fraction,
+        channels,
     )
 
 

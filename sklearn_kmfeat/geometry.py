@@ -38,7 +38,7 @@ def pair(value, name):
     return tuple(int(v) for v in values)
 
 
-def patch_grid(patch_size, stride, images):
+def patch_grid(patch_size, stride, images, name="patch_size"):
     """The grid of patches for these images, checked against their sizes.
 
     Parameters
@@ -46,6 +46,8 @@ def patch_grid(patch_size, stride, images):
     patch_size, stride : int or (int, int)
     images : Images
         Ready patches have one location, whatever the patch size.
+    name : str, default="patch_size"
+        What the size is called in messages.
 
     Returns
     -------
@@ -56,14 +58,14 @@ def patch_grid(patch_size, stride, images):
     ValueError
         When a patch is larger than an image.
     """
-    grid = PatchGrid(pair(patch_size, "patch_size"), pair(stride, "stride"))
+    grid = PatchGrid(pair(patch_size, name), pair(stride, "stride"))
     if images.ready:
         return PatchGrid((1, 1), (1, 1))
     small = np.flatnonzero((images.sizes < np.array(grid.size)).any(axis=1))
     if len(small):
         first = tuple(images.sizes[small[0]].tolist())
         where = "" if images.shape is not None else f" (image {small[0]} of the list)"
-        message = f"patch_size={grid.size} is larger than an image of size {first}{where}."
+        message = f"{name}={grid.size} is larger than an image of size {first}{where}."
         if images.shape is not None and images.shape[0] <= 4 < images.shape[2]:
             message += " Channels come last here, (n, H, W, C): use np.moveaxis(X, 1, -1)."
         raise ValueError(message)

@@ -1,9 +1,11 @@
-"""How well clusters agree with classes: purity, and which class each cluster stands for."""
+"""How well clusters agree with classes, and how much filters repeat each other."""
 
 import numpy as np
+import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from sklearn.utils import check_array, check_consistent_length
+from torch.nn.functional import unfold
 
 
 def purity_score(labels_true, labels_pred, *, sample_weight=None, adjusted=False):
@@ -129,6 +131,65 @@ def match_clusters(labels_true, labels_pred, strategy="majority", *, sample_weig
     classes, clusters, contingency = contingency_table(labels_true, labels_pred, sample_weight)
     matched = classes[STRATEGIES[strategy](contingency)]
     return dict(zip(clusters.tolist(), matched.tolist(), strict=True))
+
+
+def filter_redundancy(filters):
+    """How much each filter looks like a shifted copy of another one.
+
+    The correlation of two filters at a shift is the sum of the products of their overlapping
+    values, over all channels, divided by the lengths of both whole filters; so an overlap of
+    few values counts for little. The redundancy of a filter is the largest absolute
+    correlation with any other filter at any shift: a filter that is turned light for dark is
+    a copy, too.
+
+    Parameters
+    ----------
+    filters : array-like of shape (K, h, w) or (K, h, w, C)
+        Such as the `filters_` of a learner.
+
+    Returns
+    -------
+    ndarray of shape (K,)
+        Between 0 and 1. 1 says that a filter equals another one, up to a factor; 0 that it
+        overlaps with none, or that it is zero, or alone.
+
+    Raises
+    ------
+    ValueError
+        For another number of axes, no values, and for NaN or infinity.
+
+    See Also
+    --------
+    ConvKMeans : Learns filters that are meant not to be shifted copies of each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_kmfeat.metrics import filter_redundancy
+    >>> left, right, flat = np.zeros((3, 2, 2))
+    >>> left[:, 0], right[:, 1], flat[:] = 1, 1, 1
+    >>> filter_redundancy([left, right, flat]).round(3)
+    array([1.   , 1.   , 0.707])
+    """
+    filters = check_array(filters, dtype=np.float64, ensure_2d=False, allow_nd=True)
+    if filters.ndim not in (3, 4) or not filters.size:
+        raise ValueError(
+            f"filters must have the shape (K, h, w) or (K, h, w, C), got {filters.shape}."
+        )
+    filters = filters.reshape(*filters.shape[:3], -1)
+    lengths = np.sqrt((filters**2).sum((1, 2, 3), keepdims=True))
+    unit = torch.from_numpy(filters / np.where(lengths > 0, lengths, 1.0)).permute(0, 3, 1, 2)
+    best = torch.cat([_best_correlations(unit, some) for some in torch.arange(len(unit)).split(16)])
+    return best.clamp(max=1.0).numpy()
+
+
+def _best_correlations(unit, some):
+    """The largest absolute correlations of the filters `some` with any other, of (K, C, h, w)."""
+    h, w = unit.shape[2:]
+    shifted = unfold(unit[some], (h, w), padding=(h - 1, w - 1))
+    correlations = (unit.flatten(1) @ shifted).abs_().amax(2)
+    correlations[torch.arange(len(some)), some] = 0
+    return correlations.amax(1)
 
 
 def _majority(contingency):

@@ -11,17 +11,23 @@ class FitProgress:
     estimator : estimator with CallbackSupportMixin
     X : object
         Handed to the callbacks.
+
+    Attributes
+    ----------
+    prefix : str
+        Begins the names of tasks.
     """
 
     def __init__(self, estimator, X):
         self.estimator = estimator
         self.X = X
+        self.prefix = ""
         self.root = estimator._init_callback_context(max_subtasks=None)
         self.root.call_on_fit_task_begin(estimator=estimator, X=X)
 
     def task(self, name, max_subtasks):
         """Begin a task of the fit."""
-        return Task(self, name, max_subtasks)
+        return Task(self, self.prefix + name, max_subtasks)
 
     def end(self, attributes):
         """End the fit; `attributes` is a function that gives the fitted ones."""

@@ -51,7 +51,7 @@ def draw_locations(available, counts, rng):
     ]
 
 
-def cut_patches(images, grid, locations, device, image_eps=None, on_batch=None):
+def cut_patches(images, grid, locations, device, image_eps=None, on_batch=None, channels=None):
     """The patches at given locations.
 
     Parameters
@@ -65,6 +65,8 @@ def cut_patches(images, grid, locations, device, image_eps=None, on_batch=None):
         Normalise the contrast of each image first, with this added to its variance.
     on_batch : callable or None, default=None
         Called after each batch of images.
+    channels : int array or None, default=None
+        Which channels to cut; None: all.
 
     Returns
     -------
@@ -73,12 +75,15 @@ def cut_patches(images, grid, locations, device, image_eps=None, on_batch=None):
     """
     counts = np.array([len(places) for places in locations])
     ends = np.cumsum(counts)
-    width = grid.size[0] * grid.size[1] * images.n_channels
+    n_channels = images.n_channels if channels is None else len(channels)
+    width = grid.size[0] * grid.size[1] * n_channels
     patches = torch.empty(int(ends[-1]), width, dtype=images.dtype, device=device)
     for index, batch in images.batches(batch_size(images), np.flatnonzero(counts)):
         batch = batch.to(device)
         if image_eps is not None:
             batch = contrast_normalize(batch.flatten(1), image_eps).view(batch.shape)
+        if channels is not None:
+            batch = batch[..., torch.from_numpy(channels).to(device)]
         which = torch.arange(len(index)).repeat_interleave(torch.from_numpy(counts[index]))
         places = torch.from_numpy(np.concatenate([locations[i] for i in index]))
         target = np.concatenate([np.arange(ends[i] - counts[i], ends[i]) for i in index])

@@ -27,8 +27,6 @@ class Stream(NamedTuple):
         Patches won.
     inertia : float
     n_iter : int
-    rng : numpy RandomState or None
-        Draws the patches of the next batch.
     """
 
     update: str
@@ -37,31 +35,27 @@ class Stream(NamedTuple):
     counts: torch.Tensor
     inertia: float
     n_iter: int
-    rng: object = None
 
     @classmethod
-    def of(cls, bank):
-        """The stream that goes on from a fitted bank."""
-        centers = torch.from_numpy(bank.cluster_centers_).double()
-        counts = torch.from_numpy(bank.counts_)
-        weights = torch.from_numpy(bank._weights).double()
-        if bank._update == "keep":
+    def of(cls, part, update):
+        """The stream that goes on from a fitted part of a bank."""
+        found = part.dictionary
+        weights = found.counts if found.weights is None else found.weights
+        weights = weights.double()
+        if update == "keep":
             weights = torch.ones_like(weights)
-        gains = torch.zeros_like(weights) if bank._update == "direction" else weights
-        sums = weights[:, None] * centers
-        if bank.whitener_ is not None:
-            mean = torch.from_numpy(bank.whitener_.mean_)
-            sums = sums @ torch.from_numpy(bank.whitener_.unwhitening_) + gains[:, None] * mean
-        return cls(bank._update, sums, gains, counts.clone(), bank.inertia_, bank.n_iter_)
+        gains = torch.zeros_like(weights) if update == "direction" else weights
+        sums = _unwhitened(weights[:, None] * found.centers.double(), gains, part.whitener)
+        return cls(update, sums, gains, found.counts.clone(), found.inertia, found.n_iter)
 
     @classmethod
-    def begin(cls, bank, dictionary):
+    def begin(cls, dictionary, update):
         """The stream before its first batch, whose patches made the dictionary."""
         k, width = dictionary.centers.shape
         zeros = torch.zeros(k, dtype=torch.float64)
         counts = torch.zeros(k, dtype=torch.int64)
         return cls(
-            bank._update, zeros[:, None].repeat(1, width), zeros, counts, 0.0, dictionary.n_iter - 1
+            update, zeros[:, None].repeat(1, width), zeros, counts, 0.0, dictionary.n_iter - 1
         )
 
     def centers(self, whitener):
@@ -80,7 +74,7 @@ class Stream(NamedTuple):
         Parameters
         ----------
         patches : tensor of shape (m, d)
-            Contrast-normalised, not whitened.
+            Prepared, in the whitening of now.
         whitener : ZCAWhitener or None
             That of all patches so far, these included.
         centers : tensor of shape (k, d) or None, default=None
@@ -90,26 +84,33 @@ class Stream(NamedTuple):
         -------
         Stream, Dictionary
         """
-        prepared = patches if whitener is None else whitener._whiten(patches)
         direction = self.update == "direction"
-        centers = self.centers(whitener).to(prepared) if centers is None else centers
-        labels, scores = nearest(prepared, centers, direction=direction)
+        centers = self.centers(whitener).to(patches) if centers is None else centers
+        labels, scores = nearest(patches, centers, direction=direction)
         k = len(centers)
         if direction:
-            weights = (prepared * centers[labels]).sum(1)
-            errors = prepared.square().sum(1) - scores.square()
+            weights = (patches * centers[labels]).sum(1)
+            errors = patches.square().sum(1) - scores.square()
         else:
             weights = torch.ones_like(scores)
-            errors = squared_errors(prepared, centers, labels)
+            errors = squared_errors(patches, centers, labels)
         stream = self._replace(
             counts=self.counts + torch.bincount(labels, minlength=k).cpu(),
             inertia=float(errors.double().sum()),
             n_iter=self.n_iter + 1,
         )
         if self.update != "keep":
-            gains = label_sums(weights[:, None], labels, k)[:, 0]
-            sums = label_sums(patches * weights[:, None], labels, k)
-            sums, gains = self.sums + sums.cpu(), self.gains + gains.cpu()
-            stream = stream._replace(sums=sums.double(), gains=gains.double())
-        new = stream.centers(whitener).to(prepared)
+            gains = label_sums(weights[:, None], labels, k)[:, 0].cpu().double()
+            sums = label_sums(patches * weights[:, None], labels, k).cpu().double()
+            sums = self.sums + _unwhitened(sums, gains, whitener)
+            stream = stream._replace(sums=sums, gains=self.gains + gains)
+        new = stream.centers(whitener).to(patches)
         return stream, Dictionary(new, stream.counts, stream.inertia, stream.n_iter)
+
+
+def _unwhitened(sums, weights, whitener):
+    """Weighted sums of whitened patches, (k, d), as sums of the patches before whitening."""
+    if whitener is None:
+        return sums
+    mean = torch.from_numpy(whitener.mean_)
+    return sums @ torch.from_numpy(whitener.unwhitening_) + weights[:, None] * mean

@@ -1,12 +1,14 @@
 """A fitted encoder as a torch module."""
 
+import numpy as np
 import torch
 from torch import nn
 
-from .core.dense import DenseCode, encode_pooled, project
+from .core.dense import DenseCode, encode_pooled, normalized_images, project
 from .core.encoders import ENCODERS
 from .encoding import Pooling
 from .geometry import PatchGrid, pair
+from .parts import parts_of
 
 
 class DenseEncoder(nn.Module):
@@ -17,22 +19,31 @@ class DenseEncoder(nn.Module):
 
     Parameters
     ----------
-    filters : tensor of shape (K, d)
-        In whitened space, each in the order (row, column, channel).
-    whitening, mean : tensors of shape (d, d) and (d,), or None
+    parts : list of Part
+        Of a fitted learner. Their filters, each in the order (row, column, channel), are
+        copied into one parameter (K, d), in whitened space.
     grid : PatchGrid
     pooling : sklearn_kmfeat.encoding.Pooling
     options : dict
-        `contrast`, `contrast_eps`, `encoder`, `alpha`, `knn_fraction`, `split_sign`.
+        `contrast`, `encoder`, `alpha`, `knn_fraction`, `split_sign`.
     ready : bool, default=False
         Whether each image is one ready patch, (n, d, 1, 1).
     """
 
-    def __init__(self, filters, whitening, mean, grid, pooling, options, ready=False):
+    def __init__(self, parts, grid, pooling, options, ready=False):
         super().__init__()
-        self.filters = nn.Parameter(filters)
+        self.filters = nn.Parameter(torch.cat([part.dictionary.centers for part in parts]))
+        whitening = mean = channels = None
+        if parts[0].whitener is not None:
+            whitening = _stacked(part.whitener.whitening_ for part in parts)
+            mean = _stacked(part.whitener.mean_ for part in parts)
+        if parts[0].channels is not None:
+            channels = _stacked(part.channels for part in parts)
         self.register_buffer("whitening", whitening)
         self.register_buffer("mean", mean)
+        self.register_buffer("channels", channels)
+        self.sizes = [len(part.dictionary.centers) for part in parts]
+        self.epsilons = [part.contrast_eps for part in parts]
         self.grid = grid
         self.pooling = pooling
         self.options = options
@@ -56,15 +67,9 @@ class DenseEncoder(nn.Module):
         grid = PatchGrid((1, 1), (1, 1))
         if not ready:
             grid = PatchGrid(pair(bank.patch_size, "patch_size"), pair(bank.stride, "stride"))
-        whitening = mean = None
-        if bank.whitener_ is not None:
-            whitening = torch.tensor(bank.whitener_.whitening_)
-            mean = torch.tensor(bank.whitener_.mean_)
         names = ("contrast", "encoder", "alpha", "knn_fraction", "split_sign")
         options = {name: getattr(bank, name) for name in names}
-        options["contrast_eps"] = bank.contrast_eps_
-        filters = torch.tensor(bank.cluster_centers_)
-        return cls(filters, whitening, mean, grid, Pooling.of(bank), options, ready)
+        return cls(parts_of(bank), grid, Pooling.of(bank), options, ready)
 
     def forward(self, images):
         """Encode a batch of images.
@@ -80,23 +85,39 @@ class DenseEncoder(nn.Module):
             (n, features), or maps (n, K', H', W').
         """
         images = images.to(self.filters.dtype).permute(0, 2, 3, 1)
+        codes = self._codes()
         locations = self.grid.map_shape(images.shape[1:3])
         cells = self.pooling.cells(locations, self.ready, self.filters)
-        pooled = encode_pooled(images, self._code(), cells, locations[0])
+        images = normalized_images(images, codes[0])
+        pooled = [encode_pooled(images, code, cells, locations[0]) for code in codes]
+        pooled = torch.cat(pooled, -1)
         return pooled.permute(0, 3, 1, 2) if self.pooling.maps else pooled.flatten(1)
 
-    def _code(self):
+    def _codes(self):
+        """A DenseCode of each part, with the filters of now."""
         options = self.options
-        filters = self.filters
-        filters = torch.cat([filters, -filters]) if options["split_sign"] else filters
         affinity = ENCODERS[options["encoder"]].affinity
-        return DenseCode(
-            self.grid.size,
-            self.grid.stride,
-            options["contrast"],
-            options["contrast_eps"],
-            project(filters, affinity, self.whitening, self.mean),
-            options["encoder"],
-            options["alpha"],
-            options["knn_fraction"],
-        )
+        codes = []
+        for i, filters in enumerate(self.filters.split(self.sizes)):
+            filters = torch.cat([filters, -filters]) if options["split_sign"] else filters
+            whitening, mean, channels = (
+                None if buffer is None else buffer[i]
+                for buffer in (self.whitening, self.mean, self.channels)
+            )
+            code = DenseCode(
+                self.grid.size,
+                self.grid.stride,
+                options["contrast"],
+                self.epsilons[i],
+                project(filters, affinity, whitening, mean),
+                options["encoder"],
+                options["alpha"],
+                options["knn_fraction"],
+                channels,
+            )
+            codes.append(code)
+        return codes
+
+
+def _stacked(arrays):
+    return torch.from_numpy(np.stack(list(arrays)))

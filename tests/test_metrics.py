@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.signal import correlate2d
 from sklearn.metrics import accuracy_score
 
-from sklearn_kmfeat.metrics import match_clusters, purity_score
+from sklearn_kmfeat.metrics import filter_redundancy, match_clusters, purity_score
 
 # What the cats-and-dogs project that this library starts from found in its two clusters.
 DOGS_AND_CATS = {"dog": (4627, 1379), "cat": (2765, 3231)}
@@ -169,3 +170,117 @@ def test_bad_weights(sample_weight, message):
 def test_unknown_strategy():
     with pytest.raises(ValueError, match="strategy must be one of"):
         match_clusters([0], [0], "greedy")
+
+
+def naive_redundancy(filters):
+    """One pair of filters, one channel at a time."""
+    found = []
+    for i, one in enumerate(filters):
+        best = 0.0
+        for j, other in enumerate(filters):
+            lengths = np.linalg.norm(one) * np.linalg.norm(other)
+            if i == j or lengths == 0:
+                continue
+            channels = zip(np.moveaxis(one, 2, 0), np.moveaxis(other, 2, 0), strict=True)
+            sums = sum(correlate2d(a, b) for a, b in channels)
+            best = max(best, np.abs(sums).max() / lengths)
+        found.append(best)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (4, 7), (7, 2), (1, 6), (1, 1)])
+@pytest.mark.parametrize("n_channels", [1, 3])
+@pytest.mark.parametrize("n_filters", [1, 2, 16, 17, 35])
+def test_redundancy_equals_a_naive_loop(shape, n_channels, n_filters):
+    filters = np.random.RandomState(0).randn(n_filters, *shape, n_channels) * 7 + 1
+    found = filter_redundancy(filters)
+    assert found.shape == (n_filters,)
+    np.testing.assert_allclose(found, naive_redundancy(filters), rtol=1e-10)
+    if n_channels == 1:
+        np.testing.assert_array_equal(filter_redundancy(filters[..., 0]), found)
+
+
+def test_redundancy_of_two_columns_and_a_flat_filter():
+    left, right, flat = np.zeros((3, 2, 2))
+    left[:, 0], right[:, 1], flat[:] = 1, 1, 1
+    found = filter_redundancy([left, right, flat])
+    np.testing.assert_allclose(found, [1, 1, 0.5**0.5])
+
+
+@pytest.mark.parametrize("factor", [1, -1, 1e-3, -1e6])
+def test_copies_are_redundant_at_any_scale_and_sign(factor):
+    rng = np.random.RandomState(0)
+    filters = rng.randn(4, 5, 6, 3)
+    filters[3] = factor * filters[1]
+    found = filter_redundancy(filters)
+    np.testing.assert_allclose(found[[1, 3]], 1)
+    assert (found[[0, 2]] < 0.9).all()
+    assert (found <= 1).all()
+
+
+def test_shifted_copies_are_redundant():
+    pattern = np.random.RandomState(0).randn(3, 4, 2)
+    filters = np.zeros((3, 8, 8, 2))
+    filters[0, :3, :4] = pattern
+    filters[1, 5:, 4:] = -pattern
+    filters[2, 3:6, 2:6] = pattern[::-1, ::-1]
+    found = filter_redundancy(filters)
+    np.testing.assert_allclose(found[:2], 1)
+    assert found[2] < 0.95
+
+
+def test_a_cut_off_copy_counts_by_what_overlaps():
+    filters = np.zeros((2, 1, 4))
+    filters[0, 0] = [1, 1, 1, 1]
+    filters[1, 0] = [0, 0, 0, 1]
+    np.testing.assert_allclose(filter_redundancy(filters), [0.5, 0.5])
+
+
+def test_channels_are_shifted_together():
+    filters = np.zeros((2, 1, 2, 2))
+    filters[0, 0] = [[1, 0], [0, 1]]  # the channels hold their value at different places
+    filters[1, 0] = [[0, 1], [1, 0]]
+    np.testing.assert_allclose(filter_redundancy(filters), [0.5, 0.5])
+
+
+def test_filters_of_zeros_and_single_filters_are_not_redundant():
+    filters = np.random.RandomState(0).randn(4, 3, 3)
+    filters[[1, 3]] = 0
+    found = filter_redundancy(filters)
+    assert found[1] == found[3] == 0
+    assert found[0] == found[2] > 0
+    assert filter_redundancy(filters[:1]) == [0]
+    assert filter_redundancy(np.zeros((3, 2, 2, 5))).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32, np.float64])
+def test_redundancy_of_any_numbers_leaves_them_alone(dtype):
+    filters = np.random.RandomState(0).randint(0, 200, size=(5, 4, 4)).astype(dtype)
+    before = filters.copy()
+    filters.flags.writeable = False
+    found = filter_redundancy(filters)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, naive_redundancy(before.astype(float)[..., None]))
+    np.testing.assert_array_equal(filters, before)
+    np.testing.assert_array_equal(filter_redundancy(before.tolist()), found)
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        (np.ones((3, 16)), r"\(K, h, w\) or \(K, h, w, C\), got \(3, 16\)"),
+        (np.ones((2, 3, 3, 2, 2)), r"\(K, h, w, C\), got \(2, 3, 3, 2, 2\)"),
+        (np.full((2, 3, 3), np.nan), "contains NaN"),
+        (np.full((2, 3, 3), np.inf), "contains infinity"),
+        (np.ones((0, 3, 3)), r"0 sample\(s\)"),
+    ],
+)
+def test_bad_filters(filters, message):
+    with pytest.raises(ValueError, match=message):
+        filter_redundancy(filters)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 3), (2, 3, 3, 0)])
+def test_filters_without_values_are_refused(shape):
+    with pytest.raises(ValueError, match="filters"):
+        filter_redundancy(np.ones(shape))

@@ -31,14 +31,32 @@ def contrast_normalize(x, eps, dim=-1, out=None, scratch=None):
     tensor
         Of the same shape.
     """
+    centred, scale = centre_and_scale(x, eps, dim, out, scratch)
+    return torch.mul(centred, scale, out=out)
+
+
+def centre_and_scale(x, eps, dim=-1, out=None, scratch=None):
+    """The two factors of `contrast_normalize`: what is centred, and what it is multiplied by.
+
+    Parameters
+    ----------
+    x, eps, dim, out, scratch
+        As in `contrast_normalize`.
+
+    Returns
+    -------
+    centred : tensor
+        Of the shape of `x`.
+    scale : tensor
+        Of length one along `dim`; zero where the vector is constant up to rounding.
+    """
     mean = x.mean(dim, keepdim=True)
     centred = torch.sub(x, mean, out=out)
     squares = torch.mul(centred, centred, out=scratch)
     var = squares.sum(dim, keepdim=True) / max(x.shape[dim] - 1, 1)
     rounding = (8 * torch.finfo(x.dtype).eps * mean).square()
     flat = var <= rounding
-    scale = (var + eps).masked_fill(flat, 1.0).rsqrt().masked_fill(flat, 0.0)
-    return torch.mul(centred, scale, out=out)
+    return centred, (var + eps).masked_fill(flat, 1.0).rsqrt().masked_fill(flat, 0.0)
 
 
 def mean_variance(x, dim=-1):

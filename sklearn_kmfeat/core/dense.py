@@ -34,7 +34,10 @@ class Projection(NamedTuple):
 
 
 class DenseCode(NamedTuple):
-    """Everything that encoding a location needs."""
+    """Everything that encoding a location needs.
+
+    `channels` is an int64 tensor of those that the filters see, or None for all.
+    """
 
     patch_size: tuple
     stride: tuple
@@ -44,6 +47,7 @@ class DenseCode(NamedTuple):
     encoder: str
     alpha: float
     knn_fraction: float
+    channels: torch.Tensor | None = None
 
 
 def project(filters, affinity, whitening=None, mean=None):
@@ -251,6 +255,7 @@ def label_maps(images, code, rows_at_once, workspace=None):
     -------
     int64 tensor of shape (n, H', W')
     """
+    images = _seen(images, code)
     height, down = code.patch_size[0], code.stride[0]
     n_rows = (images.shape[1] - height) // down + 1
     labels = []
@@ -276,6 +281,7 @@ def encode_pooled(images, code, cells, rows_at_once, workspace=None):
     Parameters
     ----------
     images : tensor of shape (n, H, W, C)
+        Normalised already where the contrast is that of the image.
     code : DenseCode
     cells : Cells
         For maps of this size.
@@ -287,7 +293,7 @@ def encode_pooled(images, code, cells, rows_at_once, workspace=None):
     -------
     tensor of shape (n, cell rows, cell columns, K)
     """
-    images = normalized_images(images, code)
+    images = _seen(images, code)
     height, down = code.patch_size[0], code.stride[0]
     n_rows = cells.row_edges[-1]
     strips = []
@@ -297,3 +303,7 @@ def encode_pooled(images, code, cells, rows_at_once, workspace=None):
         maps = affinity_maps(strip, code, workspace)
         strips.append(torch.cat([cells.reduce(encode(values, code), start) for values in maps]))
     return cells.finish(strips)
+
+
+def _seen(images, code):
+    return images if code.channels is None else images[..., code.channels]

@@ -23,6 +23,8 @@ class Dictionary(NamedTuple):
     n_iter : int
     weights : tensor of shape (k,) or None
         Of spherical filters, the sum of the squared gains of their rows.
+    offset_counts : int64 tensor or None
+        Of convolutional filters, how often each place in the windows was chosen.
     """
 
     centers: torch.Tensor
@@ -30,6 +32,30 @@ class Dictionary(NamedTuple):
     inertia: float
     n_iter: int
     weights: torch.Tensor | None = None
+    offset_counts: torch.Tensor | None = None
+
+
+class Coding(NamedTuple):
+    """How unit filters code rows.
+
+    Attributes
+    ----------
+    rows : tensor of shape (n, d)
+    labels : int64 tensor of shape (n,)
+        The filter with the largest ``|d.x|``.
+    gains : tensor of shape (n,)
+        Its ``d.x``.
+    errors : tensor of shape (n,)
+        What it leaves of the squared norm.
+    offsets : int64 tensor of shape (n,) or None
+        Which place of its window each row is.
+    """
+
+    rows: torch.Tensor
+    labels: torch.Tensor
+    gains: torch.Tensor
+    errors: torch.Tensor
+    offsets: torch.Tensor | None = None
 
 
 def sample_rows(X, n_rows, rng):
@@ -137,7 +163,7 @@ def lloyd(X, centers, *, max_iter, tol, on_iteration=None):
         relocated = False
         if not counts.all():
             errors = squared_errors(X, centers, labels)
-            relocated = _move_dead(new, counts, X, errors, norms)
+            relocated = _move_dead(new, counts, X.__getitem__, errors, norms)
         stop = on_iteration and on_iteration(new, _inertia(norms, sums, counts, centers))
         shift = float((new - centers).square().sum())
         centers = new
@@ -175,22 +201,52 @@ def spherical(X, centers, *, max_iter, tol, damping=1.0, on_iteration=None):
         Its inertia is the sum of ``|x|^2 - s^2``.
     """
     norms = X.square().sum(1)
+
+    def code(centers):
+        labels, sizes = nearest(X, centers, direction=True)
+        gains = sizes.copysign((X * centers[labels]).sum(1))
+        return Coding(X, labels, gains, (norms - sizes.square()).clamp_(min=0))
+
+    limits = {"max_iter": max_iter, "tol": tol, "damping": damping}
+    return gain_shape(code, X.__getitem__, norms, centers, **limits, on_iteration=on_iteration)[0]
+
+
+def gain_shape(code, row_at, norms, centers, *, max_iter, tol, damping, on_iteration=None):
+    """The iterations of `spherical`, for rows that may depend on the filters.
+
+    Parameters
+    ----------
+    code : callable
+        From unit filters (k, d) to a Coding.
+    row_at : callable
+        From an int64 tensor (m,) to rows (m, d), the directions of new filters.
+    norms : tensor of shape (n,)
+        Squared norms of ``row_at`` of everything.
+    centers : tensor of shape (k, d)
+    max_iter, tol, damping, on_iteration
+        As in `spherical`.
+
+    Returns
+    -------
+    Dictionary, Coding
+        The coding by the filters that come out.
+    """
     centers = _unit(centers)
     n_iter = 0
     for n_iter in range(1, max_iter + 1):
-        labels, gains, errors = _gain_shape(X, centers, norms)
-        sums = sums_by_label(X * gains[:, None], labels, len(centers))
+        found = code(centers)
+        sums = sums_by_label(found.rows * found.gains[:, None], found.labels, len(centers))
         new = _unit(sums + damping * centers)
         # A filter of zeros wins rows of zeros, and would stay.
-        counts = torch.bincount(labels, minlength=len(centers)) * new.any(1)
-        moved = _move_dead(new, counts, X, errors, norms)
+        counts = torch.bincount(found.labels, minlength=len(centers)) * new.any(1)
+        moved = _move_dead(new, counts, row_at, found.errors, norms)
         new = _unit(new)
         shift = float((new - centers).norm())
         centers = new
-        stop = on_iteration is not None and on_iteration(centers, _total(errors))
+        stop = on_iteration is not None and on_iteration(centers, _total(found.errors))
         if stop or (not moved and shift <= tol * len(centers) ** 0.5):
             break
-    return _settle(X, centers, n_iter, direction=True)
+    return _settle_directions(code, row_at, norms, centers, n_iter)
 
 
 def patch_dictionary(X, centers):
@@ -198,32 +254,38 @@ def patch_dictionary(X, centers):
     return _settle(X, centers, 1)
 
 
-def _gain_shape(X, centers, norms):
-    labels, sizes = nearest(X, centers, direction=True)
-    gains = sizes.copysign((X * centers[labels]).sum(1))
-    return labels, gains, (norms - sizes.square()).clamp_(min=0)
-
-
-def _settle(X, centers, n_iter, direction=False):
+def _settle(X, centers, n_iter):
     """Assign a last time; give every dead centre a row, or drop it."""
     norms = X.square().sum(1)
     for repair in range(_REPAIRS):
-        gains = None
-        if direction:
-            labels, gains, errors = _gain_shape(X, centers, norms)
-        else:
-            labels, _ = nearest(X, centers)
-            errors = squared_errors(X, centers, labels)
+        labels, _ = nearest(X, centers)
+        errors = squared_errors(X, centers, labels)
         counts = torch.bincount(labels, minlength=len(centers))
-        last = repair == _REPAIRS - 1
-        if bool(counts.all()) or last or not _move_dead(centers, counts, X, errors, norms):
+        if _is_last(repair, counts, centers, X.__getitem__, errors, norms):
             break
-        centers = _unit(centers) if direction else centers
     alive = counts > 0
-    weights = counts
-    if direction:
-        weights = label_sums(gains.square()[:, None], labels, len(centers))[:, 0]
-    return Dictionary(centers[alive], counts[alive], _total(errors), n_iter, weights[alive])
+    return Dictionary(centers[alive], counts[alive], _total(errors), n_iter, counts[alive])
+
+
+def _settle_directions(code, row_at, norms, centers, n_iter):
+    """`_settle` for unit filters."""
+    for repair in range(_REPAIRS):
+        found = code(centers)
+        counts = torch.bincount(found.labels, minlength=len(centers))
+        if _is_last(repair, counts, centers, row_at, found.errors, norms):
+            break
+        centers = _unit(centers)
+    alive = counts > 0
+    weights = label_sums(found.gains.square()[:, None], found.labels, len(centers))[alive, 0]
+    inertia = _total(found.errors)
+    return Dictionary(centers[alive], counts[alive], inertia, n_iter, weights), found
+
+
+def _is_last(repair, counts, centers, row_at, errors, norms):
+    """Move dead centres, in place; true where that is done or there is nothing to do."""
+    if bool(counts.all()) or repair == _REPAIRS - 1:
+        return True
+    return not _move_dead(centers, counts, row_at, errors, norms)
 
 
 def _inertia(norms, sums, counts, centers):
@@ -233,7 +295,7 @@ def _inertia(norms, sums, counts, centers):
     return max(0.0, _total(norms) - 2 * float(cross))
 
 
-def _move_dead(centers, counts, X, errors, norms):
+def _move_dead(centers, counts, row_at, errors, norms):
     """Put centres without rows, in place, on the rows with the largest errors.
 
     Returns whether any was moved.
@@ -241,9 +303,9 @@ def _move_dead(centers, counts, X, errors, norms):
     dead = (counts == 0).nonzero()[:, 0]
     if not len(dead):
         return False
-    worst = errors.topk(min(4 * len(dead), len(X))).indices
+    worst = errors.topk(min(4 * len(dead), len(errors))).indices
     worst = worst[errors[worst] > 1e-10 * norms[worst]]
-    rows = _first_of_equals(X[worst])[: len(dead)]
+    rows = _first_of_equals(row_at(worst))[: len(dead)]
     centers[dead[: len(rows)]] = rows
     return len(rows) > 0
 

@@ -95,6 +95,7 @@ class Machine:
         images, code = self.tensors()
         cells = Cells.of(*self.edges(cells), how, images)
         workspace = None if n_values is None else workspace_for(images, n_values)
+        images = normalized_images(images, code)
         return encode_pooled(images, code, cells, rows_at_once, workspace)
 
 
@@ -289,7 +290,7 @@ def test_gradients_reach_images_and_filters(encoder, contrast, whitening):
     images, code = machine.tensors(filters)
     images.requires_grad_()
     cells = Cells.of(*machine.edges("grid"), "mean", images)
-    features = encode_pooled(images, code, cells, 4)
+    features = encode_pooled(normalized_images(images, code), code, cells, 4)
     assert_same(features.detach(), machine.fused("grid", "mean").numpy())
     features.square().sum().backward()
     for leaf in (images, filters):
@@ -300,7 +301,9 @@ def test_gradients_reach_images_and_filters(encoder, contrast, whitening):
     step = torch.randn(filters.shape, generator=torch.manual_seed(0), dtype=filters.dtype) * 1e-6
     values = []
     for moved in (filters.detach() + step, filters.detach() - step):
-        moved_features = encode_pooled(images.detach(), machine.tensors(moved)[1], cells, 4)
+        moved_code = machine.tensors(moved)[1]
+        normal = normalized_images(images.detach(), moved_code)
+        moved_features = encode_pooled(normal, moved_code, cells, 4)
         values.append(moved_features.square().sum())
     slope = (filters.grad * step).sum()
     np.testing.assert_allclose((values[0] - values[1]) / 2, slope, rtol=1e-3, atol=1e-9)

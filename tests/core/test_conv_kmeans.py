@@ -1,0 +1,532 @@
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from naive import normalize
+from sklearn_kmfeat.core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
+from sklearn_kmfeat.core.kmeans import sample_rows, spherical
+from sklearn_kmfeat.core.whitening import add_moments, no_moments, zca_matrices
+
+DTYPES = [torch.float32, torch.float64]
+SHAPES = {  # window, patch, channels
+    "square": ((6, 6), (3, 3), 3),
+    "one offset": ((3, 4), (3, 4), 2),
+    "tall": ((7, 4), (2, 4), 1),
+    "wide": ((4, 9), (3, 5), 5),
+    "pixels": ((3, 2), (1, 1), 4),
+}
+PREPARATIONS = list(product([None, 5.0], [False, True]))
+every_shape = pytest.mark.parametrize("shape", SHAPES)
+every_preparation = pytest.mark.parametrize(("eps", "whitening"), PREPARATIONS)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+class Machine:
+    """Windows, filters, and the prepared patches of all windows as naive code finds them."""
+
+    def __init__(self, shape="square", eps=5.0, whitening=True, dtype=torch.float64, n=40, k=7):
+        rng = np.random.RandomState(0)
+        size, self.patch, n_channels = SHAPES[shape]
+        self.offsets = tuple(w - p + 1 for w, p in zip(size, self.patch, strict=True))
+        self.pixels = 100 * rng.rand(*size, n_channels, n) - 50
+        self.eps, self.dtype = eps, dtype
+        self.matrices = None, None
+        if whitening:
+            rows = torch.from_numpy(self.rows()).flatten(0, 1)
+            moments = add_moments(no_moments(rows.shape[1]), rows)
+            self.matrices = zca_matrices(moments.covariance(), 0.1)[0], moments.mean
+        self.filters = rng.randn(k, self.raw().shape[-1])
+
+    def raw(self):
+        """Patches (n, n_offsets, d)."""
+        (h, w), (down, across), n = self.patch, self.offsets, self.pixels.shape[-1]
+        cuts = [self.pixels[i : i + h, j : j + w] for i in range(down) for j in range(across)]
+        return np.array([patches.reshape(-1, n).T for patches in cuts]).swapaxes(0, 1)
+
+    def rows(self):
+        """Prepared patches (n, n_offsets, d)."""
+        patches = self.raw() if self.eps is None else normalize(self.raw(), self.eps)
+        if self.matrices[0] is None:
+            return patches
+        whitening, mean = (part.numpy() for part in self.matrices)
+        return (patches - mean) @ whitening
+
+    def windows(self, pixels=None):
+        pixels = self.pixels if pixels is None else pixels
+        preparation = Preparation(self.eps, *self.matrices)
+        return Windows.of(torch.tensor(pixels, dtype=self.dtype), self.patch, preparation)
+
+    def centers(self):
+        return torch.tensor(self.filters, dtype=self.dtype)
+
+    def close(self, found, expected):
+        digits = 1e-4 if self.dtype is torch.float32 else 1e-10
+        expected = np.asarray(expected)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=digits, atol=digits * scale)
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr("sklearn_kmfeat.core.conv_kmeans._CPU_TILE_BYTES", 40_000)
+
+
+def start_of(windows, k, seed=0):
+    return sample_rows(windows.centres(), k, np.random.RandomState(seed))
+
+
+def naive_best_offsets(rows, filters):
+    """The first offset with the largest response, one product at a time."""
+    found = []
+    for patches in rows:
+        best, place = -1.0, None
+        for offset, patch in enumerate(patches):
+            for d in filters:
+                if abs(d @ patch) > best:
+                    best, place = abs(d @ patch), offset
+        found.append(place)
+    return found
+
+
+def naive_convolutional(rows, D, n_iter, damping):
+    """Filters, labels, offsets and inertia of windows (n, n_offsets, d), all products at once."""
+    D = D / np.linalg.norm(D, axis=1, keepdims=True)
+    largest = (rows**2).sum(-1).max(1)
+    for done in range(n_iter + 1):
+        responses = (rows @ D.T).reshape(len(rows), -1)
+        best = np.abs(responses).argmax(1)
+        offsets, labels = np.divmod(best, len(D))
+        gains = responses[np.arange(len(rows)), best]
+        if done < n_iter:
+            S = np.where(np.arange(len(D)) == labels[:, None], gains[:, None], 0)
+            D = S.T @ rows[np.arange(len(rows)), offsets] + damping * D
+            D /= np.linalg.norm(D, axis=1, keepdims=True)
+    return D, labels, offsets, (largest - gains**2).sum()
+
+
+# Windows
+
+
+@every_shape
+@every_preparation
+@every_dtype
+@pytest.mark.parametrize("tiles", ["one", "several"])
+def test_windows_are_measured(shape, eps, whitening, dtype, tiles, request):
+    if tiles == "several":
+        request.getfixturevalue("small_tiles")
+    machine = Machine(shape, eps, whitening, dtype, n=300)
+    windows = machine.windows()
+    assert len(windows) == 300
+    assert windows.offsets == machine.offsets
+    assert windows.width == machine.filters.shape[1]
+    assert windows.device.type == "cpu"
+    norms = (machine.rows() ** 2).sum(-1)
+    machine.close(windows.norms, norms.max(1))
+    chosen = norms[np.arange(300), windows.largest.numpy()]
+    machine.close(chosen, norms.max(1))
+    if eps is None:
+        assert windows.spread is None
+    else:
+        spread = np.sqrt(machine.raw().var(-1, ddof=1) + eps)
+        machine.close(windows.spread, spread.T)
+
+
+@every_shape
+@every_preparation
+@every_dtype
+def test_patches_at_offsets(shape, eps, whitening, dtype):
+    machine = Machine(shape, eps, whitening, dtype)
+    windows, rows = machine.windows(), machine.rows()
+    rng = np.random.RandomState(1)
+    offsets = rng.randint(rows.shape[1], size=40)
+    found = windows.at(torch.tensor(offsets))
+    assert found.dtype == dtype
+    machine.close(found, rows[np.arange(40), offsets])
+    some = np.array([39, 0, 7, 7])
+    machine.close(
+        windows.at(torch.tensor(offsets[:4]), torch.tensor(some)), rows[some, offsets[:4]]
+    )
+    machine.close(windows.centres(), rows[:, middle(machine.offsets)])
+
+
+def middle(offsets):
+    down, across = offsets
+    return (down - 1) // 2 * across + (across - 1) // 2
+
+
+@every_shape
+@every_preparation
+def test_patches_are_new_memory(shape, eps, whitening):
+    windows = Machine(shape, eps, whitening).windows()
+    before = windows.pixels.clone()
+    windows.centres().zero_()
+    assert torch.equal(windows.pixels, before)
+
+
+@every_shape
+@every_preparation
+def test_some_of_the_windows(shape, eps, whitening):
+    machine = Machine(shape, eps, whitening)
+    index = torch.tensor([5, 0, 39, 5])
+    some = machine.windows()[index]
+    alone = machine.windows(machine.pixels[..., index.numpy()])
+    assert len(some) == 4
+    torch.testing.assert_close(some.pixels, alone.pixels)
+    torch.testing.assert_close(some.norms, alone.norms)
+    assert torch.equal(some.largest, alone.largest)
+    if eps is not None:
+        torch.testing.assert_close(some.spread, alone.spread)
+    offsets = [best_offsets(windows, machine.centers()) for windows in (some, alone)]
+    assert torch.equal(*offsets)
+
+
+def test_offsets_are_counted_row_by_row():
+    windows = Machine("wide").windows()  # 2 x 5 places
+    counts = windows.count(torch.tensor([0, 4, 4, 9, 5]))
+    assert counts.tolist() == [[1, 0, 0, 0, 2], [1, 0, 0, 0, 1]]
+    assert counts.dtype == torch.int64
+
+
+def test_windows_without_contrast_are_left_alone():
+    pixels = torch.rand(5, 5, 2, 8, generator=torch.manual_seed(0))
+    before = pixels.clone()
+    windows = Windows.of(pixels, (3, 3), Preparation(None, None, None))
+    best_offsets(windows, torch.rand(3, 18))
+    assert torch.equal(pixels, before)
+
+
+# Responses
+
+
+@every_shape
+@every_preparation
+@every_dtype
+def test_folded_filters_respond_as_to_prepared_patches(shape, eps, whitening, dtype):
+    machine = Machine(shape, eps, whitening, dtype)
+    preparation = Preparation(eps, *machine.matrices)
+    raw = torch.tensor(machine.raw(), dtype=dtype).flatten(0, 1)
+    spread = torch.ones(len(raw), 1, dtype=dtype)
+    if eps is not None:
+        spread = (raw.var(1, keepdim=True) + eps).sqrt()
+    matrix = preparation.folded(machine.centers())
+    assert matrix.dtype == dtype
+    found = torch.cat([raw, spread], 1) @ matrix.T / spread
+    machine.close(found, preparation.of(raw) @ machine.centers().T)
+    machine.close(found, machine.rows().reshape(len(raw), -1) @ machine.filters.T)
+
+
+@every_preparation
+def test_preparing_leaves_rows_alone(eps, whitening):
+    machine = Machine(eps=eps, whitening=whitening)
+    rows = torch.rand(9, 27, dtype=torch.float64)
+    before = rows.clone()
+    Preparation(eps, *machine.matrices).of(rows).zero_()
+    assert torch.equal(rows, before)
+
+
+@every_shape
+@every_preparation
+@every_dtype
+@pytest.mark.parametrize("k", [1, 7])
+def test_the_best_response_of_each_window(shape, eps, whitening, dtype, k):
+    machine = Machine(shape, eps, whitening, dtype, k=k)
+    rows = machine.rows()
+    offsets = best_offsets(machine.windows(), machine.centers())
+    assert offsets.dtype == torch.int64
+    responses = np.abs(rows @ machine.filters.T).max(2)
+    machine.close(responses[np.arange(40), offsets], responses.max(1))
+    if dtype is torch.float64:
+        assert offsets.tolist() == naive_best_offsets(rows, machine.filters)
+
+
+@pytest.mark.parametrize("shape", ["square", "wide"])
+@every_preparation
+@pytest.mark.parametrize("tile_bytes", [1, 10_000, 100_000])
+def test_any_tiles_give_the_same(shape, eps, whitening, tile_bytes, monkeypatch):
+    machine = Machine(shape, eps, whitening)
+    whole = machine.windows()
+    expected = [best_offsets(whole, machine.centers()), whole.norms, whole.largest]
+    monkeypatch.setattr("sklearn_kmfeat.core.conv_kmeans._CPU_TILE_BYTES", tile_bytes)
+    windows = machine.windows()
+    tiles = windows.tiles(7)
+    assert len(tiles) > 1 or tile_bytes == 100_000
+    assert [i for tile in tiles for i in range(tile.start, tile.stop)] == list(range(40))
+    found = [best_offsets(windows, machine.centers()), windows.norms, windows.largest]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_tiles_keep_to_the_budget(small_tiles):
+    windows = Machine(n=300).windows()
+    row = 8 * (27 + 1 + 7) * 16
+    sizes = {tile.stop - tile.start for tile in windows.tiles(7)}
+    assert max(sizes) == 40_000 // row
+
+
+def test_responses_are_torchs_convolution():
+    """Filters and windows have one order of values, and no kernel is turned round."""
+    machine = Machine("wide", None, False)
+    images = torch.tensor(machine.pixels).permute(3, 2, 0, 1)
+    kernels = machine.centers().view(7, 3, 5, 5).permute(0, 3, 1, 2)
+    maps = F.conv2d(images, kernels).abs().flatten(2)
+    offsets = best_offsets(machine.windows(), machine.centers())
+    assert torch.equal(maps.amax((1, 2)), maps.amax(1)[torch.arange(40), offsets])
+
+
+def test_the_first_of_equal_places_wins():
+    pixels = torch.zeros(2, 4, 1, 3)
+    pixels[0, 2, 0, 1] = 1
+    pixels[0, 1, 0, 2] = pixels[1, 3, 0, 2] = -1
+    windows = Windows.of(pixels, (1, 2), Preparation(None, None, None))
+    assert best_offsets(windows, torch.tensor([[1.0, 0.0]])).tolist() == [0, 2, 1]
+    assert windows.largest.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("huge", [1e25, 1e38])
+def test_overflowing_responses_stay_inside_the_window(huge):
+    pixels = huge * torch.rand(4, 4, 1, 5, generator=torch.manual_seed(0))
+    windows = Windows.of(pixels, (2, 2), Preparation(None, None, None))
+    offsets = best_offsets(windows, torch.full((2, 4), 1e20))
+    assert ((offsets >= 0) & (offsets < 9)).all()
+
+
+@every_dtype
+@pytest.mark.parametrize("whitening", [False, True])
+def test_brightness_of_windows_changes_nothing(dtype, whitening):
+    machine = Machine(whitening=whitening, dtype=dtype)
+    start = machine.centers()
+    options = {"max_iter": 5, "tol": 0}
+    expected = convolutional(machine.windows(), start, **options)
+    brightness = np.random.RandomState(1).randint(-100, 100, size=40)
+    found = convolutional(machine.windows(machine.pixels + brightness), start, **options)
+    machine.close(found.centers, expected.centers.numpy())
+    assert torch.equal(found.counts, expected.counts)
+    assert torch.equal(found.offset_counts, expected.offset_counts)
+
+
+@pytest.mark.parametrize("shape", ["square", "wide"])
+@every_preparation
+@pytest.mark.parametrize("offset", [1e4, -1e4])
+def test_far_from_zero_float32_keeps_its_digits(shape, eps, whitening, offset):
+    machine = Machine(shape, eps, whitening, torch.float32)
+    # Multiples of 1/64 keep their value beside 1e4.
+    machine.pixels = np.round(64 * machine.pixels) / 64 + offset
+    if whitening:
+        machine.matrices = machine.matrices[0], machine.matrices[1] + (offset if not eps else 0)
+    if not whitening and eps is None:  # all filters would respond to the grey level alone
+        machine.filters -= machine.filters.mean(1, keepdims=True)
+    windows, rows = machine.windows(), machine.rows()
+    norms = (rows**2).sum(-1).max(1)
+    np.testing.assert_allclose(windows.norms, norms, rtol=1e-4)
+    offsets = best_offsets(windows, machine.centers())
+    responses = np.abs(rows @ machine.filters.T).max(2)
+    np.testing.assert_allclose(responses[np.arange(40), offsets], responses.max(1), rtol=2e-3)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 255.0])
+@every_dtype
+@every_preparation
+def test_flat_windows_are_finite(level, dtype, eps, whitening):
+    machine = Machine(eps=eps, whitening=whitening, dtype=dtype)
+    machine.pixels[..., :10] = level
+    machine.pixels[:3, :3, :, 10:20] = level
+    windows = machine.windows()
+    found = convolutional(windows, machine.centers(), max_iter=5, tol=0)
+    assert windows.norms.isfinite().all()
+    assert found.centers.isfinite().all()
+    assert found.counts.sum() == 40
+    if eps is not None and not whitening:
+        assert (windows.norms[:10] == 0).all()
+
+
+# The algorithm
+
+
+@every_shape
+@every_preparation
+@pytest.mark.parametrize(
+    ("damping", "n_iter", "dtype"),
+    [
+        (0.0, 6, torch.float64),
+        (1.0, 1, torch.float64),
+        (1.0, 6, torch.float64),
+        (50.0, 1, torch.float64),
+        (1.0, 2, torch.float32),
+    ],
+)
+def test_equals_the_formula(shape, eps, whitening, dtype, damping, n_iter):
+    machine = Machine(shape, eps, whitening, dtype, n=200, k=4)
+    D, labels, offsets, inertia = naive_convolutional(
+        machine.rows(), machine.filters, n_iter, damping
+    )
+    counts = np.bincount(labels, minlength=4)
+    assert counts.all()
+    options = {"max_iter": n_iter, "tol": 0, "damping": damping}
+    found = convolutional(machine.windows(), machine.centers(), **options)
+    machine.close(found.centers, D)
+    machine.close(found.inertia, inertia)
+    assert found.n_iter == n_iter
+    assert found.offset_counts.shape == machine.offsets
+    if dtype is torch.float64:
+        np.testing.assert_array_equal(found.counts, counts)
+        np.testing.assert_array_equal(
+            found.offset_counts.flatten(),
+            np.bincount(offsets, minlength=np.prod(machine.offsets)),
+        )
+
+
+def test_two_windows_by_hand():
+    pixels = torch.tensor([[3.0, 0.0], [4.0, 0.0], [0.0, 1.0]]).view(1, 3, 1, 2)
+    windows = Windows.of(pixels, (1, 2), Preparation(None, None, None))
+    assert windows.norms.tolist() == [25, 1]
+    assert windows.largest.tolist() == [0, 1]
+    start = torch.tensor([[6.0, 8.0]])
+    assert best_offsets(windows, start / 10).tolist() == [0, 1]
+    found = convolutional(windows, start, max_iter=1, tol=0)
+    # 5 [3, 4] + 0.8 [0, 1] + [0.6, 0.8] = [15.6, 21.6]
+    length = (15.6**2 + 21.6**2) ** 0.5
+    np.testing.assert_allclose(found.centers, [[15.6 / length, 21.6 / length]], rtol=1e-6)
+    gains = (3 * 15.6 + 4 * 21.6) / length, 21.6 / length
+    assert found.inertia == pytest.approx(26 - gains[0] ** 2 - gains[1] ** 2, rel=1e-4)
+    assert found.counts.tolist() == [2]
+    assert found.offset_counts.tolist() == [[1, 1]]
+    assert found.weights.tolist() == pytest.approx([gains[0] ** 2 + gains[1] ** 2])
+
+
+@every_preparation
+@every_dtype
+@pytest.mark.parametrize("damping", [0.0, 1.0])
+def test_windows_of_one_patch_are_spherical_kmeans(eps, whitening, dtype, damping):
+    machine = Machine("one offset", eps, whitening, dtype, n=300, k=9)
+    options = {"max_iter": 10, "tol": 0, "damping": damping}
+    windows = machine.windows()
+    found = convolutional(windows, machine.centers(), **options)
+    expected = spherical(windows.centres(), machine.centers(), **options)
+    machine.close(found.centers, expected.centers.numpy())
+    machine.close(found.inertia, expected.inertia)
+    assert torch.equal(found.counts, expected.counts)
+    assert found.offset_counts.tolist() == [[300]]
+
+
+@pytest.mark.parametrize("shape", ["square", "wide"])
+@every_preparation
+@every_dtype
+@pytest.mark.parametrize("seed", range(3))
+def test_undamped_the_objective_never_gets_worse(shape, eps, whitening, dtype, seed):
+    windows = Machine(shape, eps, whitening, dtype, n=200).windows()
+    start = start_of(windows, 20, seed)
+    start[10:] = start[0]  # these win nothing and are moved
+    objectives = []
+    found = convolutional(
+        windows,
+        start,
+        max_iter=15,
+        tol=0,
+        damping=0.0,
+        on_iteration=lambda centers, inertia: objectives.append(inertia),
+    )
+    objectives.append(found.inertia)
+    rounding = 1e-5 if dtype is torch.float32 else 1e-12
+    scale = float(windows.norms.sum())
+    assert (np.diff(objectives) <= rounding * scale).all()
+    assert objectives[-1] < objectives[0]
+
+
+@every_dtype
+@pytest.mark.parametrize("damping", [0.0, 1.0])
+@pytest.mark.parametrize("max_iter", [1, 20])
+@pytest.mark.parametrize("start", ["all the same", "all zero", "some zero", "turned round"])
+def test_dead_filters_are_moved(dtype, damping, max_iter, start):
+    windows = Machine(dtype=dtype, n=300).windows()
+    filters = start_of(windows, 12)
+    if start == "some zero":
+        filters[::2] = 0
+    else:
+        filters = {"all the same": 1, "all zero": 0, "turned round": -1}[start] * filters[:1]
+        filters = torch.cat([filters.repeat(6, 1), filters.abs().sign() * filters.repeat(6, 1)])
+    found = convolutional(windows, filters, max_iter=max_iter, tol=0, damping=damping)
+    assert found.centers.shape == (12, 27)
+    assert (found.counts > 0).all()
+    assert found.counts.sum() == found.offset_counts.sum() == 300
+    np.testing.assert_allclose(found.centers.norm(dim=1), np.ones(12), rtol=1e-5)
+    assert len(np.unique(found.centers.numpy(), axis=0)) == 12
+
+
+def test_a_dead_filter_becomes_the_largest_patch_of_the_worst_window():
+    pixels = np.zeros((1, 3, 1, 3))
+    pixels[0, 0, 0] = [3.0, 2.0, 0.0]
+    pixels[0, 1:, 0, 2] = [-7.0, 8.0]  # responds weakly to [1, 0]; its largest patch is [-7, 8]
+    windows = Windows.of(torch.tensor(pixels), (1, 2), Preparation(None, None, None))
+    start = torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    found = convolutional(windows, start, max_iter=1, tol=0, damping=1e6)
+    np.testing.assert_allclose(found.centers[1], np.array([-7, 8]) / 113**0.5)
+    assert found.counts.tolist() == [2, 1]
+
+
+def test_fewer_come_out_where_windows_repeat():
+    machine = Machine(n=4, k=9)
+    windows = machine.windows(np.tile(machine.pixels, 25))
+    found = convolutional(windows, machine.centers(), max_iter=50, tol=0)
+    assert len(found.centers) == 4
+    assert found.counts.tolist() == [25] * 4
+    assert found.inertia == pytest.approx(0, abs=1e-8 * float(windows.norms.sum()))
+
+
+def test_tolerance_and_callback_stop():
+    windows = Machine(n=300).windows()
+    start = start_of(windows, 8)
+    runs = [convolutional(windows, start, max_iter=500, tol=t).n_iter for t in (0.5, 1e-2, 1e-4)]
+    assert runs == sorted(runs)
+    assert 1 <= runs[0] < runs[-1] < 500
+    told = []
+    found = convolutional(
+        windows, start, max_iter=500, tol=0, on_iteration=lambda *now: told.append(now) or True
+    )
+    assert found.n_iter == len(told) == 1
+
+
+def test_arguments_are_left_alone_and_runs_repeat():
+    windows = Machine(n=300).windows()
+    start = start_of(windows, 8)
+    start[4:] = 1e3
+    before = windows.pixels.clone(), start.clone()
+    found = [convolutional(windows, start, max_iter=5, tol=0) for _ in range(2)]
+    assert torch.equal(windows.pixels, before[0])
+    assert torch.equal(start, before[1])
+    assert torch.equal(found[0].centers, found[1].centers)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Templates (3, 16), and windows (8, 8) that show one of them anywhere."""
+    rng = np.random.RandomState(0)
+    side = np.array([-1.0, -1, 1, 1]) / 4
+    templates = np.array([np.tile(side, (4, 1)), np.tile(side, (4, 1)).T, 4 * np.outer(side, side)])
+    pixels = 0.05 * rng.randn(8, 8, 1, 600)
+    for i, (row, column) in enumerate(rng.randint(0, 5, size=(600, 2))):
+        gain = rng.choice([-1, 1]) * rng.uniform(1, 2)
+        pixels[row : row + 4, column : column + 4, 0, i] += gain * templates[i % 3]
+    return templates.reshape(3, -1), torch.tensor(pixels, dtype=torch.float32)
+
+
+def recovered(templates, dictionaries):
+    """The correlation of each template with the best filter of the best run."""
+    best = min(dictionaries, key=lambda found: found.inertia)
+    return np.abs(templates @ best.centers.double().numpy().T).max(1)
+
+
+@pytest.mark.parametrize("first_seed", [0, 10, 20])
+def test_planted_templates_are_recovered(planted, first_seed):
+    """Of several starts, as with `n_init`: shifted templates are local optima."""
+    templates, pixels = planted
+    windows = Windows.of(pixels.clone(), (4, 4), Preparation(None, None, None))
+    options = {"max_iter": 50, "tol": 1e-4}
+    starts = [start_of(windows, 3, first_seed + i) for i in range(8)]
+    found = [convolutional(windows, start, **options) for start in starts]
+    assert (recovered(templates, found) > 0.9).all()
+    centres = windows.centres()
+    plain = [spherical(centres, start, **options) for start in starts]
+    assert recovered(templates, plain).min() < 0.8
