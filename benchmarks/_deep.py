@@ -24,6 +24,9 @@ TITLE = "Deep clustering: purity of clusters, accuracy of linear classifiers"
 PUBLISHED = {"purity": 0.6547, "test accuracy": 0.385}
 CAT, DOG = 3, 5
 N_LABELLED = 1000
+#: Layers whose rows a closed-form classifier can take, and the penalties that it tries.
+LAYERS = ("conv3", "conv4", "embedding")
+PENALTIES = (30, 300, 3000, 30_000)
 HEADS = ("reset", "prototypes")
 EPOCHS = {"digits": 15, "pets": 30, "all digits": 5, "probes": 10}
 
@@ -145,7 +148,7 @@ def probes(X, X_test, y, y_test, max_epochs):
         begin = process_time()
         learner = DeepClusterEstimator(max_epochs=epochs, random_state=0).fit(X)
         fit = [(learner, process_time() - begin)]
-        for layer in ("conv1", "conv2", "conv3", "conv4", "embedding"):
+        for layer in LAYERS:
             learner.set_params(layer=layer)
             accuracy = _probe(learner, X, X_test, y, y_test)
             rows.append(_row("CIFAR-10", f"{name} {layer}", "test accuracy", [accuracy], fit))
@@ -158,7 +161,8 @@ def probes(X, X_test, y, y_test, max_epochs):
 
 
 def _probe(learner, X, X_test, y, y_test):
-    return ridge_accuracy((learner.transform(X), y), (learner.transform(X_test), y_test))[0]
+    train, test = (learner.transform(X), y), (learner.transform(X_test), y_test)
+    return ridge_accuracy(train, test, PENALTIES)[0]
 
 
 def _first(data, n_train):
