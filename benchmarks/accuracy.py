@@ -16,6 +16,7 @@ STUDIES = {
     "cifar": ("cifar",),
     "mnist": ("mnist",),
     "conv": ("conv_filters", "conv_layers", "conv_labels"),
+    "deep": ("deep",),
 }
 TABLES = {table: (table,) for tables in STUDIES.values() for table in tables}
 

@@ -18,6 +18,7 @@ import joblib
 import numpy as np
 import torch
 from _data import cifar10_images
+from _deep_speed import bench_deep
 from _report import report
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
@@ -456,6 +457,7 @@ BENCHMARKS = {
     "memory": bench_memory,
     "bag": bench_bag,
     "vocabulary": bench_vocabulary,
+    "deep": bench_deep,
 }
 
 

@@ -4,6 +4,7 @@ from .bag import BagOfPatches
 from .clusters import ClusterClassifier
 from .connections import ChannelConnections
 from .convolutional import ConvKMeans
+from .deepcluster import DeepClusterEstimator
 from .displays import (
     ClusterGalleryDisplay,
     ContingencyDisplay,
@@ -26,6 +27,7 @@ __all__ = [
     "ContingencyDisplay",
     "ContrastNormalizer",
     "ConvKMeans",
+    "DeepClusterEstimator",
     "FilterDisplay",
     "HistoryDisplay",
     "KMeansFilterLearner",

@@ -595,7 +595,7 @@ class HistoryDisplay:
             The axes to draw into. `None`: a new figure.
 
         keys : list of str, default=None
-            The quantities to draw. `None`: all that are numbers.
+            The quantities to draw. `None`: all that are numbers, but for seconds.
 
         line_kw : dict, default=None
             More keywords for `ax.plot`.
@@ -607,7 +607,8 @@ class HistoryDisplay:
         """
         curves = _curves(self.history)
         epochs = curves.pop("epoch", None)
-        keys = list(curves) if keys is None else keys
+        if keys is None:
+            keys = [key for key in curves if not key.startswith("seconds")]
         losses = [key for key in keys if "loss" in key]
         scores = [key for key in keys if "loss" not in key]
 

@@ -16,6 +16,7 @@ from sklearn_kmfeat import (
     ClusterClassifier,
     ContrastNormalizer,
     ConvKMeans,
+    DeepClusterEstimator,
     KMeansFilterLearner,
     PatchExtractor,
     ZCAWhitener,
@@ -23,6 +24,8 @@ from sklearn_kmfeat import (
 
 SMALL = {"n_patches": 500, "max_iter": 5, "random_state": 0}
 FEW_WINDOWS = {"n_windows": 500, "max_iter": 5, "random_state": 0}
+
+DEEP = {"max_epochs": 2, "net_params": {"module__width": 4}, "random_state": 0}
 
 PLAIN = {
     "PatchExtractor": PatchExtractor(),
@@ -45,6 +48,8 @@ PLAIN = {
         for method in ("random", "correlation", "supervised")
     },
     "ClusterClassifier": ClusterClassifier(KMeans(n_clusters=3, random_state=0)),
+    "reset": DeepClusterEstimator(n_clusters=2, head="reset", **DEEP),
+    "prototypes": DeepClusterEstimator(n_clusters=2, head="prototypes", **DEEP),
 }
 
 IMAGES = {

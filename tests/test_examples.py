@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.utils import Bunch
 
-from sklearn_kmfeat import BagOfPatches, KMeansFilterLearner
+from sklearn_kmfeat import BagOfPatches, DeepClusterEstimator, KMeansFilterLearner
 from sklearn_kmfeat.datasets import load_cifar10_sample, load_mnist_sample
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def benchmark_module(monkeypatch):
     before = set(sys.modules)
     yield lambda name: load("benchmarks", name)
     for name in set(sys.modules) - before:
-        if name in ("_data", "_linear", "_report", "_cifar"):
+        if name in ("_data", "_deep_speed", "_linear", "_report", "_cifar"):
             del sys.modules[name]
 
 
@@ -93,6 +93,26 @@ def test_kmeans_of_the_speed_benchmark_agree(benchmark_module):
     centers = speed.our_kmeans(patches, start, 3)
     np.testing.assert_allclose(centers, speed.sklearn_kmeans(patches, start, 3), atol=1e-4)
     assert speed.peak_bytes() >= speed.resident_bytes() > 0
+
+
+def test_deep_study_on_a_handful_of_digits(benchmark_module):
+    deep = benchmark_module("_deep")
+    sample = load_mnist_sample()
+    estimator = DeepClusterEstimator(3, max_epochs=2, net_params={"module__width": 4})
+    row = deep.cluster_digits(sample.images[:60], sample.target[:60], estimator, range(1))
+    assert 0.2 < row["result"] <= 1
+    assert row["nmi"].count("to") == 1
+    row = deep.few_labels(
+        sample.images[:60], sample.images[60:90], sample.target[:60], sample.target[60:90], 1, [0]
+    )
+    assert 0 <= row["result"] <= 1
+
+
+def test_epochs_of_the_speed_benchmark(benchmark_module):
+    speed = benchmark_module("_deep_speed")
+    ours, theirs = speed.epochs(load_mnist_sample().images[:120], "small", "cpu", 1)
+    assert ours[0] > 0
+    assert theirs[0] > 0
 
 
 def test_ridge_of_the_accuracy_benchmark(benchmark_module):

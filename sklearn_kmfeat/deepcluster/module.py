@@ -1,0 +1,90 @@
+"""The whole network: a fixed front, the network that learns, and the head."""
+
+import torch
+from torch import nn
+
+from .heads import HEADS
+from .networks import as_rows, build_network, cut_last_relu
+from .sobel import Sobel
+
+
+class Standardize(nn.Module):
+    """Channels with mean zero and variance one over the training images.
+
+    Parameters
+    ----------
+    mean, deviation : tensors of shape (C,)
+    """
+
+    def __init__(self, mean, deviation):
+        super().__init__()
+        self.register_buffer("mean", mean[:, None, None].clone())
+        self.register_buffer("deviation", deviation[:, None, None].clone())
+
+    def forward(self, images):
+        """Standardised images (n, C, H, W)."""
+        return (images - self.mean) / self.deviation
+
+
+class DeepClusterModule(nn.Module):
+    """From images (n, C, H, W) in the range of the training images to embeddings (n, d).
+
+    Parameters
+    ----------
+    network : str, class, factory or nn.Module
+        See `networks.build_network`.
+    network_options : dict
+        More arguments for it.
+    head : {"reset", "prototypes"}
+    head_options : dict
+        More arguments for the head.
+    shape : (int, int, int)
+        Height, width and channels of what the network sees.
+    statistics : (tensor, tensor)
+        Mean and standard deviation of each channel.
+    sobel : bool
+        Whether a `Sobel` front comes first.
+    n_labels : sequence of int
+        Clusters of each classifier of the head.
+    n_images : int
+        In the training set.
+    """
+
+    def __init__(
+        self,
+        network,
+        network_options,
+        head,
+        head_options,
+        shape,
+        statistics,
+        sobel,
+        n_labels,
+        n_images,
+    ):
+        super().__init__()
+        height, width, channels = shape
+        self.standardize = Standardize(*statistics)
+        self.sobel = Sobel(channels) if sobel else nn.Identity()
+        seen = Sobel.out_channels if sobel else channels
+        self.network = build_network(network, seen, (height, width), network_options)
+        relu = cut_last_relu(self.network)
+        self.n_features = self._width((1, channels, height, width))
+        self.head = HEADS[head](self.n_features, n_labels, n_images, relu, **head_options)
+
+    def forward(self, images):
+        """Embeddings (n, d), before the last ReLU of the network."""
+        return as_rows(self.network(self.sobel(self.standardize(images))))
+
+    def _width(self, shape):
+        before = self.training
+        self.eval()
+        with torch.no_grad():
+            embeddings = self(torch.zeros(shape))
+        self.train(before)
+        if embeddings.dim() != 2 or len(embeddings) != 1:
+            raise ValueError(
+                f"module must give embeddings (n, d) or maps (n, d, H, W), but for one image it "
+                f"gave {tuple(embeddings.shape)}."
+            )
+        return embeddings.shape[1]

@@ -1,0 +1,194 @@
+"""Networks from images (n, C, H, W) to embeddings (n, d)."""
+
+import copy
+import inspect
+from collections import OrderedDict
+
+import torch
+import torchvision
+from torch import nn
+
+_SMALL_IMAGE = 64
+
+
+class Pool(nn.MaxPool2d):
+    """Maximum over windows; maps smaller than a window stay as they are."""
+
+    def forward(self, maps):
+        """Pooled maps."""
+        return super().forward(maps) if min(maps.shape[-2:]) >= self.kernel_size else maps
+
+
+def conv_block(in_channels, out_channels, kernel_size, **options):
+    """Convolution, batch normalisation, ReLU."""
+    bias = options.pop("bias", False)
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size, bias=bias, **options),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def small(in_channels, image_size=None, width=16):
+    """Four blocks of 3x3 convolutions and global pooling, for images of 28 to 64 pixels.
+
+    Its layers are called conv1 to conv4, pool1 to pool3 and fc; they have 1, 2, 4 and 4 times
+    `width` channels.
+    """
+    widths = (width, 2 * width, 4 * width, 4 * width)
+    layers = OrderedDict()
+    for i, n_channels in enumerate(widths, start=1):
+        layers[f"conv{i}"] = conv_block(in_channels, n_channels, 3, padding=1)
+        if i < len(widths):
+            layers[f"pool{i}"] = Pool(2)
+        in_channels = n_channels
+    layers["average"] = nn.AdaptiveAvgPool2d(1)
+    layers["flat"] = nn.Flatten()
+    layers["fc"] = nn.Sequential(
+        nn.Linear(in_channels, in_channels, bias=False),
+        nn.BatchNorm1d(in_channels),
+        nn.ReLU(inplace=True),
+    )
+    return nn.Sequential(layers)
+
+
+def alexnet(in_channels, image_size=None):
+    """The AlexNet of DeepCluster: batch instead of local response normalisation.
+
+    Its layers are called conv1 to conv5, pool1, pool2, pool5, fc6 and fc7.
+    """
+    same = {"padding": 1, "bias": True}
+    layers = OrderedDict(
+        conv1=conv_block(in_channels, 96, 11, stride=4, padding=2, bias=True),
+        pool1=Pool(3, stride=2),
+        conv2=conv_block(96, 256, 5, padding=2, bias=True),
+        pool2=Pool(3, stride=2),
+        conv3=conv_block(256, 384, 3, **same),
+        conv4=conv_block(384, 384, 3, **same),
+        conv5=conv_block(384, 256, 3, **same),
+        pool5=Pool(3, stride=2),
+        average=nn.AdaptiveAvgPool2d(6),
+        flat=nn.Flatten(),
+        fc6=nn.Sequential(nn.Dropout(0.5), nn.Linear(9216, 4096), nn.ReLU(inplace=True)),
+        fc7=nn.Sequential(nn.Dropout(0.5), nn.Linear(4096, 4096), nn.ReLU(inplace=True)),
+    )
+    return nn.Sequential(layers)
+
+
+def vgg16(in_channels, image_size=None):
+    """torchvision's VGG-16 with batch normalisation, without its last layer."""
+    network = torchvision.models.vgg16_bn(weights=None)
+    network.features[0] = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1)
+    for i, layer in enumerate(network.features):
+        if isinstance(layer, nn.MaxPool2d):
+            network.features[i] = Pool(2)
+    network.classifier = network.classifier[:5]
+    return network
+
+
+def resnet18(in_channels, image_size=None):
+    """torchvision's ResNet-18, without its last layer."""
+    return _resnet(torchvision.models.resnet18, in_channels, image_size)
+
+
+def resnet50(in_channels, image_size=None):
+    """torchvision's ResNet-50, without its last layer."""
+    return _resnet(torchvision.models.resnet50, in_channels, image_size)
+
+
+def _resnet(make, in_channels, image_size):
+    """Small images get the usual first layer for them: 3x3, no stride, no pooling."""
+    network = make(weights=None)
+    network.fc = nn.Identity()
+    if image_size is not None and max(image_size) <= _SMALL_IMAGE:
+        network.conv1 = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    else:
+        network.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+    return network
+
+
+NETWORKS = {
+    "small": small,
+    "alexnet": alexnet,
+    "vgg16": vgg16,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+}
+
+
+def build_network(module, in_channels, image_size, options):
+    """A new network.
+
+    Parameters
+    ----------
+    module : str, nn.Module class, factory or nn.Module
+        A name in `NETWORKS`; a class or factory, which gets `in_channels` and `image_size`
+        if it has parameters of these names; or a network, which is copied.
+    in_channels : int
+    image_size : (int, int)
+    options : dict
+        More arguments.
+
+    Returns
+    -------
+    nn.Module
+    """
+    if isinstance(module, nn.Module):
+        return copy.deepcopy(module)
+    make = NETWORKS[module] if isinstance(module, str) else module
+    known = {"in_channels": in_channels, "image_size": image_size}
+    names = inspect.signature(make).parameters
+    return make(**{name: known[name] for name in known if name in names} | options)
+
+
+def cut_last_relu(network):
+    """Take the ReLU that ends a network away, in place; returns whether there was one.
+
+    It is looked for in the last layer, and in the last layer of that.
+    """
+    children = list(network.named_children())
+    if not children:
+        return False
+    name, last = children[-1]
+    if isinstance(last, nn.ReLU):
+        setattr(network, name, nn.Identity())
+        return True
+    return isinstance(last, nn.Sequential) and cut_last_relu(last)
+
+
+def as_rows(maps):
+    """Rows (n, d) as they are; maps (n, d, H, W) averaged over their locations."""
+    return maps.flatten(2).mean(2) if maps.dim() > 2 else maps
+
+
+def first_filters(network):
+    """Weights (k, h, w, C) of the first convolution, or None where there is none."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            return layer.weight.detach().permute(0, 2, 3, 1)
+    return None
+
+
+def probe_rows(output, n_values=9216):
+    """What a layer gives, as rows for a linear classifier.
+
+    Maps are averaged over a grid of cells, as many as keep a row within `n_values` values:
+    9x9, 6x6, 4x4, 4x4 and 6x6 for the layers of an AlexNet, as in DeepCluster's probes.
+
+    Parameters
+    ----------
+    output : tensor of shape (n, C, H, W) or (n, d)
+    n_values : int, default=9216
+
+    Returns
+    -------
+    tensor of shape (n, cells * C) or (n, d)
+        In the order (cell row, cell column, channel).
+    """
+    if output.dim() != 4:
+        return output.flatten(1)
+    side = max(1, int((n_values / output.shape[1]) ** 0.5))
+    cells = [min(side, n) for n in output.shape[2:]]
+    pooled = torch.nn.functional.adaptive_avg_pool2d(output.contiguous(), cells)
+    return pooled.permute(0, 2, 3, 1).flatten(1)

@@ -1,0 +1,189 @@
+"""What a network sees of an image: random views to learn from, the centre to be described."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.transforms import v2
+
+
+class RandomView(v2.Transform):
+    """A transform of torchvision that draws the geometry of each image of a batch anew.
+
+    The transforms of torchvision draw once for a whole batch. Here each image of a batch gets
+    an affine map of its own, and all are resampled in one call, on their device.
+    """
+
+    def __init__(self, size=None):
+        super().__init__()
+        self.size = size
+
+    def draw(self, n):
+        """Maps (n, 2, 3) from places in the view to places in the image, both in [-1, 1]."""
+        raise NotImplementedError
+
+    def make_params(self, flat_inputs):
+        """Draw one map an image."""
+        return {"maps": self.draw(len(flat_inputs[0]))}
+
+    def transform(self, images, params):
+        """Resample images (n, C, H, W); bilinear, edges continued outwards."""
+        size = [*images.shape[:2], *(self.size or images.shape[2:])]
+        maps = params["maps"].to(images.device, images.dtype)
+        grid = F.affine_grid(maps, size, align_corners=False)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+class CropAndFlip(RandomView):
+    """Random resized crops, and their mirror images.
+
+    Parameters
+    ----------
+    size : (int, int) or None, default=None
+        Of the views; None is that of the images.
+    scale : (float, float), default=(0.25, 1.0)
+        Share of the area.
+    ratio : (float, float), default=(0.75, 4 / 3)
+        Width by height, relative to that of the image.
+    flip : float, default=0.5
+        Share of mirror images.
+    """
+
+    def __init__(self, size=None, scale=(0.25, 1.0), ratio=(0.75, 4 / 3), flip=0.5):
+        super().__init__(size)
+        self.scale = scale
+        self.ratio = ratio
+        self.flip = flip
+
+    def draw(self, n):
+        """Maps (n, 2, 3)."""
+        area = _uniform(n, *self.scale)
+        ratio = _uniform(n, *map(math.log, self.ratio)).exp()
+        extent = torch.stack([area * ratio, area / ratio], 1).sqrt().clamp(max=1)
+        place = (1 - extent) * (2 * torch.rand(n, 2) - 1)
+        mirrored = 1.0 - 2.0 * (torch.rand(n) < self.flip)
+        maps = torch.zeros(n, 2, 3)
+        maps[:, 0, 0] = extent[:, 0] * mirrored
+        maps[:, 1, 1] = extent[:, 1]
+        maps[:, :, 2] = place
+        return maps
+
+
+class SmallAffine(RandomView):
+    """Small rotations, shears, changes of size and shifts: for digits, letters and the like.
+
+    Parameters
+    ----------
+    size : (int, int) or None, default=None
+        Of the views; None is that of the images.
+    degrees : float, default=15
+        Largest rotation.
+    shear : float, default=0.2
+        Largest shear.
+    scale : float, default=1.2
+        Largest magnification, and its inverse, in each direction.
+    shift : float, default=0.1
+        Largest shift, as a share of the side.
+    """
+
+    def __init__(self, size=None, degrees=15, shear=0.2, scale=1.2, shift=0.1):
+        super().__init__(size)
+        self.degrees = degrees
+        self.shear = shear
+        self.scale = scale
+        self.shift = shift
+
+    def draw(self, n):
+        """Maps (n, 2, 3)."""
+        angle = _symmetric(n, math.radians(self.degrees))
+        across, down = (_symmetric(n, math.log(self.scale)).exp() for _ in range(2))
+        shear = _symmetric(n, self.shear)
+        cos, sin = angle.cos(), angle.sin()
+        maps = torch.empty(n, 2, 3)
+        maps[:, 0, 0] = across * cos
+        maps[:, 0, 1] = across * (shear * cos - sin)
+        maps[:, 1, 0] = down * sin
+        maps[:, 1, 1] = down * (shear * sin + cos)
+        maps[:, :, 2] = _symmetric(2 * n, 2 * self.shift).view(n, 2)
+        return maps
+
+
+class EachImage(nn.Module):
+    """A transform of torchvision, applied to each image for itself.
+
+    Parameters
+    ----------
+    transform : v2.Transform
+    """
+
+    def __init__(self, transform):
+        super().__init__()
+        self.transform = transform
+
+    def forward(self, images):
+        """Views of images (n, C, H, W)."""
+        return torch.stack([self.transform(image) for image in images])
+
+
+class Centre(nn.Module):
+    """The centre of an image, as large as possible, brought to a size.
+
+    Parameters
+    ----------
+    size : (int, int) or None
+        None leaves the images alone.
+    """
+
+    def __init__(self, size=None):
+        super().__init__()
+        self.size = size
+
+    def forward(self, images):
+        """Centres of images (..., C, H, W), float."""
+        if self.size is None or tuple(images.shape[-2:]) == tuple(self.size):
+            return images
+        scale = max(a / b for a, b in zip(self.size, images.shape[-2:], strict=True))
+        whole = [math.ceil(scale * side - 1e-6) for side in images.shape[-2:]]
+        resized = v2.functional.resize(images, whole, antialias=True)
+        return v2.functional.center_crop(resized, list(self.size))
+
+
+AUGMENTATIONS = {"crop": CropAndFlip, "affine": SmallAffine}
+
+
+def random_views(augment, shape, size=None):
+    """The views that a network learns from.
+
+    Parameters
+    ----------
+    augment : {"default", "crop", "affine"}, callable or None
+        ``"default"``: crops of colour images, small affine maps of images with one channel,
+        and neither of images below 4 pixels.
+    shape : (int, int, int)
+        Height, width and channels of an image.
+    size : (int, int) or None, default=None
+        Of the views; None is that of the images.
+
+    Returns
+    -------
+    callable
+        From images (n, C, H, W) to views.
+    """
+    if augment == "default":
+        augment = None if min(shape[:2]) < 4 else "affine" if shape[2] == 1 else "crop"
+    if augment is None:
+        return Centre(size)
+    if isinstance(augment, str):
+        return AUGMENTATIONS[augment](size)
+    if isinstance(augment, v2.Transform) and not isinstance(augment, RandomView):
+        return EachImage(augment)
+    return augment
+
+
+def _uniform(n, low, high):
+    return low + (high - low) * torch.rand(n)
+
+
+def _symmetric(n, limit):
+    return _uniform(n, -limit, limit)

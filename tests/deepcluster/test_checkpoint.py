@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+
+from sklearn_kmfeat import DeepClusterEstimator
+from sklearn_kmfeat.deepcluster.checkpoint import (
+    read_checkpoint,
+    run_fingerprint,
+    write_checkpoint,
+)
+from sklearn_kmfeat.deepcluster.sources import ArrayImages
+from sklearn_kmfeat.images import Images
+
+RUN = {"n_images": 12, "shape": (8, 8, 1), "lr": 0.05, "head": "reset", "nothing": None}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def state():
+    return {"weights": {"a": torch.arange(4.0)}, "records": [{"loss": 1.5, "epoch": 1}], "n": 3}
+
+
+def test_round_trip(tmp_path, state):
+    path = tmp_path / "run.pt"
+    assert read_checkpoint(path, RUN) is None
+    write_checkpoint(path, RUN, state)
+    got = read_checkpoint(path, RUN)
+    assert torch.equal(got["weights"]["a"], state["weights"]["a"])
+    assert got["records"] == state["records"]
+    assert torch.load(path, weights_only=True)["fingerprint"] == RUN
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_failed_write_leaves_the_last_one(tmp_path, state, monkeypatch):
+    path = tmp_path / "run.pt"
+    write_checkpoint(path, RUN, state)
+    before = path.read_bytes()
+
+    def fail(content, file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(path, RUN, state)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "text"])
+def test_damaged(tmp_path, state, damage):
+    path = tmp_path / "run.pt"
+    write_checkpoint(path, RUN, state)
+    content = path.read_bytes()
+    broken = {
+        "cut": content[: len(content) // 2],
+        "empty": b"",
+        "flipped": content[:200] + bytes(b ^ 255 for b in content[200:400]) + content[400:],
+        "text": b"not a checkpoint at all",
+    }[damage]
+    path.write_bytes(broken)
+    with pytest.raises(ValueError, match=r"checkpoint .*run\.pt' is damaged"):
+        read_checkpoint(path, RUN)
+
+
+@pytest.mark.parametrize("content", [{"some": "weights"}, [1, 2], {"format": "x", "version": 1}])
+def test_no_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match=r"other\.pt' is no checkpoint"):
+        read_checkpoint(tmp_path / "other.pt", RUN)
+
+
+def test_code_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (pytest.fail, ("code was run",))
+
+    torch.save({"format": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(ValueError, match="damaged"):
+        read_checkpoint(tmp_path / "evil.pt", RUN)
+
+
+def test_of_another_run(tmp_path, state):
+    write_checkpoint(tmp_path / "run.pt", RUN, state)
+    with pytest.raises(ValueError, match=r"another run: there lr was 0\.05, here it is 0\.1"):
+        read_checkpoint(tmp_path / "run.pt", RUN | {"lr": 0.1})
+
+
+def test_fingerprint():
+    X = np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4)
+
+    def fingerprint(X=X, **params):
+        params = DeepClusterEstimator(**params).get_params(deep=False)
+        source = ArrayImages(Images(X, (4, 4, 1), 1, torch.float32), CPU)
+        return run_fingerprint(params, source, (4, 4, 1), (3,))
+
+    same = fingerprint()
+    assert same == fingerprint(max_epochs=99, verbose=1, n_clusters=3, device="cuda")
+    assert same == fingerprint(random_state=np.random.RandomState(0))
+    assert same["optimizer"] == "torch.optim.sgd.SGD"
+    for other in (
+        fingerprint(lr=0.1),
+        fingerprint(random_state=0),
+        fingerprint(optimizer=torch.optim.Adam),
+        fingerprint(net_params={"module__width": np.int64(8)}),
+        fingerprint(X=X + np.uint8(1)),
+    ):
+        assert other != same
+        assert all(isinstance(name, str) for name in other)
