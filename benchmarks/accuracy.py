@@ -16,7 +16,7 @@ STUDIES = {
     "cifar": ("cifar",),
     "mnist": ("mnist",),
     "conv": ("conv_filters", "conv_layers", "conv_labels"),
-    "deep": ("deep",),
+    "deep": ("deep_clusters", "deep_probes"),
 }
 TABLES = {table: (table,) for tables in STUDIES.values() for table in tables}
 

@@ -37,7 +37,7 @@ def benchmark_module(monkeypatch):
     before = set(sys.modules)
     yield lambda name: load("benchmarks", name)
     for name in set(sys.modules) - before:
-        if name in ("_data", "_deep_speed", "_linear", "_report", "_cifar"):
+        if name in ("_data", "_deep_rows", "_deep_speed", "_linear", "_report", "_cifar"):
             del sys.modules[name]
 
 
@@ -96,15 +96,19 @@ def test_kmeans_of_the_speed_benchmark_agree(benchmark_module):
 
 
 def test_deep_study_on_a_handful_of_digits(benchmark_module):
-    deep = benchmark_module("_deep")
+    deep = benchmark_module("_deep_clusters")
     sample = load_mnist_sample()
     estimator = DeepClusterEstimator(3, max_epochs=2, net_params={"module__width": 4})
     row = deep.cluster_digits(sample.images[:60], sample.target[:60], estimator, range(1))
     assert 0.2 < row["result"] <= 1
     assert row["nmi"].count("to") == 1
-    row = deep.few_labels(
-        sample.images[:60], sample.images[60:90], sample.target[:60], sample.target[60:90], 1, [0]
-    )
+
+
+def test_probes_on_a_handful_of_digits(benchmark_module):
+    probes = benchmark_module("_deep_probes")
+    sample = load_mnist_sample()
+    parts = [(a[:200], a[200:300]) for a in (sample.images, sample.target)]
+    row = probes.few_labels(*parts[0], *parts[1], 1, [0])
     assert 0 <= row["result"] <= 1
 
 
