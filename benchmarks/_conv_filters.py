@@ -80,14 +80,16 @@ def remarks(rows):
     lines = []
     for whitened in ("yes", "no"):
         own = [row for row in rows if row["whitened"] == whitened]
-        better = [str(r["n_filters"]) for r in own if r["convolutional"] > r["k-means"]]
+        better = [str(row["n_filters"]) for row in own if _clearly(row, 1)]
+        worse = [str(row["n_filters"]) for row in own if _clearly(row, -1)]
         less = [
             str(r["n_filters"]) for r in own if r["of convolutional"] < r["redundancy of k-means"]
         ]
         lines.append(
             f"{'Whitened' if whitened == 'yes' else 'Not whitened'}: convolutional filters are "
-            f"more accurate with {', '.join(better) or 'no number of'} filters, less redundant "
-            f"with {', '.join(less) or 'no number of'} filters. {_equal(own)}"
+            f"more accurate, by more than a standard deviation, with {_listed(better)} filters, "
+            f"less accurate with {_listed(worse)}, less redundant with {_listed(less)}. "
+            f"{_equal(own)}"
         )
     return [
         *lines,
@@ -99,6 +101,16 @@ def remarks(rows):
         "deviation over the seeds. Redundancy: mean over the filters of the largest absolute "
         "correlation with another one at any shift.",
     ]
+
+
+def _clearly(row, sign):
+    """Whether the gain has this sign and is more than its standard deviation."""
+    gain, deviation = map(float, row["gain"].split(" ± "))
+    return sign * gain > deviation
+
+
+def _listed(numbers):
+    return ", ".join(numbers) or "no number of"
 
 
 def _equal(rows):
