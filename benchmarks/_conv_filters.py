@@ -87,8 +87,9 @@ def remarks(rows):
         ]
         lines.append(
             f"{'Whitened' if whitened == 'yes' else 'Not whitened'}: convolutional filters are "
-            f"more accurate, by more than a standard deviation, with {_listed(better)} filters, "
-            f"less accurate with {_listed(worse)}, less redundant with {_listed(less)}. "
+            "more accurate, by more than a standard deviation over the seeds, at K = "
+            f"{_listed(better)}; less accurate at {_listed(worse)}; less redundant at "
+            f"{_listed(less)}. "
             f"{_equal(own)}"
         )
     return [
@@ -110,7 +111,7 @@ def _clearly(row, sign):
 
 
 def _listed(numbers):
-    return ", ".join(numbers) or "no number of"
+    return ", ".join(numbers) or "none"
 
 
 def _equal(rows):
