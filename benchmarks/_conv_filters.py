@@ -118,6 +118,7 @@ def _equal(rows):
     """How many filters of k-means are as good as 96 convolutional ones."""
     conv = next(row["convolutional"] for row in rows if row["n_filters"] == 96)
     sizes = np.log([row["n_filters"] for row in rows])
-    accuracies = [row["k-means"] for row in rows]
+    accuracies = np.maximum.accumulate([row["k-means"] for row in rows])
     equal = np.exp(np.interp(conv, accuracies, sizes))
-    return f"96 convolutional filters equal about {equal:.0f} of k-means."
+    about = "at least" if conv > accuracies[-1] else "at most" if conv < accuracies[0] else "about"
+    return f"96 convolutional filters equal {about} {equal:.0f} of k-means."

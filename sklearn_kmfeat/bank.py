@@ -164,9 +164,9 @@ class PatchBank(
         dictionary = self._best_of_runs(prepared, rng, progress, told)
         stream = None
         if streaming:
-            rows, offset_counts = self._won(prepared, dictionary.centers)
+            rows, norms, offset_counts = self._won(prepared, dictionary.centers)
             stream = Stream.begin(dictionary, self._update)
-            stream, dictionary = stream.updated(rows, whitener, dictionary.centers)
+            stream, dictionary = stream.updated(rows, whitener, dictionary.centers, norms)
             dictionary = dictionary._replace(offset_counts=offset_counts)
         return part._replace(dictionary=dictionary), stream
 
@@ -222,11 +222,13 @@ class PatchBank(
         """A Part and its Stream after one more batch of images."""
         size = self._drawn_size(self.__dict__)
         image_eps = part.contrast_eps if self.contrast == "image" else None
-        patches = self._cut(images, size, part.channels, image_eps, rng)
         moments = part.whitener and part.whitener._moments
-        prepared, whitener, _ = self._prepare(patches, size, part.contrast_eps, moments)
-        rows, offset_counts = self._won(prepared, stream.centers(whitener).to(patches))
-        stream, dictionary = stream.updated(rows, whitener)
+        prepared, whitener, _ = self._prepare(
+            self._cut(images, size, part.channels, image_eps, rng), size, part.contrast_eps, moments
+        )
+        centers = stream.centers(whitener).to(resolve_device(self.device), images.dtype)
+        rows, norms, offset_counts = self._won(prepared, centers)
+        stream, dictionary = stream.updated(rows, whitener, norms=norms)
         if offset_counts is not None:
             offset_counts = part.dictionary.offset_counts + offset_counts
         dictionary = dictionary._replace(offset_counts=offset_counts)
@@ -319,6 +321,8 @@ class PatchBank(
         from .torch_module import DenseEncoder
 
         check_is_fitted(self)
+        self._validate_params()
+        self._check_unchanged(["patch_size", "contrast"])
         return DenseEncoder.from_bank(self)
 
     @available_if(_makes_rows)
@@ -378,8 +382,14 @@ class PatchBank(
         return fitted.get("window_size_") or pair(self.patch_size, "patch_size")
 
     def _won(self, prepared, centers):
-        """The prepared patches that filters code, and how often each offset was chosen."""
-        return prepared, None
+        """What filters code of what was drawn.
+
+        Returns
+        -------
+        The prepared patches, the squared norms that count as their errors before coding (None:
+        their own), and how often each offset was chosen (None: there are no windows).
+        """
+        return prepared, None, None
 
     def _image_eps(self, images):
         """The epsilon of image contrast."""

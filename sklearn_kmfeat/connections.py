@@ -270,6 +270,10 @@ class ChannelConnections(BaseEstimator):
 
     def _supervised(self, images, y, rng):
         n_classes, labels = self._checked_labels(images, y)
+        if self.n_images is not None and self.n_images < n_classes:
+            raise ValueError(
+                f"n_images={self.n_images} images cannot show all of the {n_classes} classes of y."
+            )
         members = _drawn_evenly(labels, self.n_images, rng)
         maps = _standardised(images, members)
         net = self._net(maps.shape[1:], n_classes)
@@ -278,6 +282,11 @@ class ChannelConnections(BaseEstimator):
         with torch.enable_grad(), torch.random.fork_rng(devices=[]), _deterministic_cudnn():
             torch.default_generator.manual_seed(seed)
             net.fit(maps, torch.from_numpy(labels[members]))
+        if not np.isfinite(net.history[-1, "train_loss"]):
+            raise ValueError(
+                f"The net of ChannelConnections diverged: its loss became "
+                f"{net.history[-1, 'train_loss']}. learning_rate={self.learning_rate} is too large."
+            )
         weights = net.module_.channel_weights()
         return {
             "connections_": strongest_channels(weights),

@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 import torch
 from sklearn.base import _fit_context, clone
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 
 from .bank import PatchBank
@@ -108,7 +108,8 @@ class ConvKMeans(PatchBank):
     ----------
     filters_ : ndarray of shape (K, h, w, C)
         The dictionary to look at: `cluster_centers_` as patches. With groups, C is the
-        size of a group, and the filters stand in the order of the groups. Of ready
+        size of a group, and the filters stand in the order of the groups: only filters of
+        one group see the same channels. Of ready
         patches, C is what their length and `patch_size` leave, or the shape is
         (K, 1, 1, d).
     cluster_centers_ : ndarray of shape (K, h * w * C)
@@ -116,8 +117,11 @@ class ConvKMeans(PatchBank):
         or less, with a ConvergenceWarning, when there are not so many different patches.
     connections_ : ndarray of shape (n_groups, group_size) or None
         The channels that each group sees.
+    chooser_ : estimator or None
+        That of `connections`, fitted.
     counts_ : ndarray of shape (K,)
-        Windows that each filter wins; never zero.
+        Windows that each filter wins, by the largest ``|d.x|``; never zero. (`predict` and
+        ``encoder="hard"`` tell light from dark: they go by the distance.)
     offset_counts_ : ndarray of shape (n_down, n_across) or (n_groups, n_down, n_across)
         How often each place of a patch in its window was chosen. Without steps and without
         one dominant place when all is well; on photographs the border is chosen a few times
@@ -152,8 +156,10 @@ class ConvKMeans(PatchBank):
     `X` takes the forms named in `KMeansFilterLearner`, with any number of channels.
 
     In an iteration every filter responds at every offset of every window: as many products
-    as a convolution of all windows. Memory in `fit`, beyond the input, is three times that
-    of the windows of one group, 4 bytes times `n_windows` times the values of a window.
+    as a convolution of all windows; patches and responses exist only for a few megabytes of
+    windows at a time. The windows themselves are held: memory in `fit`, beyond the input, is
+    about three times theirs, 4 bytes times `n_windows` times the values of a window of one
+    group.
 
     The damped update follows Coates & Ng: a filter becomes the direction of itself plus the
     sum of its patches, each times its response.
@@ -272,6 +278,37 @@ class ConvKMeans(PatchBank):
         """
         return self._fit(X, check_random_state(self.random_state), y)
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn from one more batch of images.
+
+        The first batch sets the connections, the size of windows and the epsilon of contrast,
+        and runs k-means; each later batch draws up to `n_windows` windows, updates the
+        whitening with their centres, finds the best patch of each window, and updates every
+        filter once: it is the direction of all patches it has won so far, each times its
+        response, in the whitening of now. The result depends on the order of the batches.
+        `counts_` and `offset_counts_` count over all batches, `inertia_` is that of the last.
+
+        Parameters
+        ----------
+        X : array or list of images
+            As in `fit`.
+        y : array-like of shape (n,) or None, default=None
+            For `connections`, with the first batch; ignored later.
+
+        Returns
+        -------
+        self : ConvKMeans
+            Fitted.
+        """
+        return super().partial_fit(X, y)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if hasattr(self.connections, "__sklearn_tags__"):
+            tags.target_tags.required = get_tags(self.connections).target_tags.required
+        return tags
+
     @property
     def _n_atoms(self):
         return "n_filters", self.n_filters
@@ -281,14 +318,16 @@ class ConvKMeans(PatchBank):
         return "n_windows", self.n_windows
 
     def _identity(self):
-        window = self.window_size
-        return super()._identity() | {"window_size": window and pair(window, "window_size")}
+        window, groups = self.window_size, self.connections
+        return super()._identity() | {
+            "window_size": window and pair(window, "window_size"),
+            "connections": groups.tolist() if isinstance(groups, np.ndarray) else repr(groups),
+        }
 
     def _set_up(self, X, y, images, rng):
-        return {
-            "window_size_": self._window(images),
-            "connections_": self._connect(X, y, images, rng),
-        }
+        window = self._window(images)
+        connections, chooser = self._connect(X, y, images, rng)
+        return {"window_size_": window, "connections_": connections, "chooser_": chooser}
 
     def _window(self, images):
         """Height and width of windows; of a patch for ready patches."""
@@ -304,15 +343,15 @@ class ConvKMeans(PatchBank):
         return patch_grid(window, self.stride, images, "window_size").size
 
     def _connect(self, X, y, images, rng):
-        """The channels that each group sees, or None."""
+        """The channels that each group sees, and the estimator that chose them; or None."""
         if self.connections is None:
-            return None
+            return None, None
         if images.n_channels == 1:
             raise ValueError(
                 "connections choose among the channels of the images, but these have one "
                 "channel: use connections=None."
             )
-        found = self.connections
+        found, chooser = self.connections, None
         if hasattr(found, "fit"):
             ours = {
                 "random_state": lambda: rng.randint(np.iinfo(np.int32).max),
@@ -322,8 +361,14 @@ class ConvKMeans(PatchBank):
             chooser = clone(found)
             unset = [name for name, value in chooser.get_params().items() if value is None]
             chooser.set_params(**{name: ours[name]() for name in ours if name in unset})
-            found = chooser.fit(X, y).connections_
-        return _checked_connections(found, images.n_channels)
+            chooser.fit(X, y)
+            if not hasattr(chooser, "connections_"):
+                raise ValueError(
+                    "connections must be an estimator that fits connections_, such as "
+                    f"ChannelConnections, got {type(chooser).__name__}, which has none."
+                )
+            found = chooser.connections_
+        return _checked_connections(found, images.n_channels), chooser
 
     def _prepare(self, drawn, size, contrast_eps, moments=None):
         patch = pair(self.patch_size, "patch_size")
@@ -347,9 +392,9 @@ class ConvKMeans(PatchBank):
 
     def _won(self, prepared, centers):
         if not isinstance(prepared, Windows):
-            return prepared, _one_offset(prepared)
+            return prepared, None, _one_offset(prepared)
         offsets = best_offsets(prepared, centers)
-        return prepared.at(offsets), prepared.count(offsets)
+        return prepared.at(offsets), prepared.norms, prepared.count(offsets)
 
     def _start(self, prepared, rng):
         rows = prepared.centres() if isinstance(prepared, Windows) else prepared
@@ -384,4 +429,7 @@ def _checked_connections(connections, n_channels):
             f"connections name channel {wrong[0]}, but the images have {n_channels} channels, "
             f"0 to {n_channels - 1}."
         )
+    for i, group in enumerate(found.tolist()):
+        if len(set(group)) < len(group):
+            raise ValueError(f"connections name a channel twice in group {i}: {group}.")
     return found.astype(np.int64)

@@ -12,6 +12,9 @@ from .core.pooling import Cells
 from .geometry import PatchGrid, pair, patch_grid, pooling_edges
 from .parts import parts_of
 
+#: The parameters of a bank that decide what a location's code is.
+ENCODER_OPTIONS = ("contrast", "encoder", "alpha", "knn_fraction", "split_sign")
+
 
 @dataclass(frozen=True)
 class Pooling:
@@ -210,26 +213,48 @@ class Encoding:
 
 def dense_code(bank, part, grid, device, dtype, encoder=None, split_sign=None):
     """What the core needs to encode with a part of a fitted bank."""
-    encoder = encoder or bank.encoder
-    split_sign = bank.split_sign if split_sign is None else split_sign
+    options = {name: getattr(bank, name) for name in ENCODER_OPTIONS}
+    options["encoder"] = encoder or bank.encoder
+    options["split_sign"] = bank.split_sign if split_sign is None else split_sign
     filters = part.dictionary.centers.to(device, dtype)
-    filters = torch.cat([filters, -filters]) if split_sign else filters
     whitening = mean = channels = None
     if part.whitener is not None:
         whitening = torch.from_numpy(part.whitener.whitening_)
         mean = torch.from_numpy(part.whitener.mean_)
     if part.channels is not None:
         channels = torch.from_numpy(part.channels).to(device)
-    projection = project(filters, ENCODERS[encoder].affinity, whitening, mean)
+    return code_of(filters, (whitening, mean), channels, part.contrast_eps, grid, options)
+
+
+def code_of(filters, whitening, channels, contrast_eps, grid, options):
+    """A DenseCode.
+
+    Parameters
+    ----------
+    filters : tensor of shape (K, d)
+    whitening : (tensor, tensor) or (None, None)
+        Matrix and mean.
+    channels : int64 tensor or None
+    contrast_eps : float or None
+    grid : PatchGrid
+    options : dict
+        The parameters of a bank that are named in `ENCODER_OPTIONS`.
+
+    Returns
+    -------
+    DenseCode
+    """
+    filters = torch.cat([filters, -filters]) if options["split_sign"] else filters
+    encoder = options["encoder"]
     return DenseCode(
         grid.size,
         grid.stride,
-        bank.contrast,
-        part.contrast_eps,
-        projection,
+        options["contrast"],
+        contrast_eps,
+        project(filters, ENCODERS[encoder].affinity, *whitening),
         encoder,
-        bank.alpha,
-        bank.knn_fraction,
+        options["alpha"],
+        options["knn_fraction"],
         channels,
     )
 

@@ -145,7 +145,7 @@ def filter_redundancy(filters):
     Parameters
     ----------
     filters : array-like of shape (K, h, w) or (K, h, w, C)
-        Such as the `filters_` of a learner.
+        Such as the `filters_` of a learner; of one group where groups see different channels.
 
     Returns
     -------

@@ -68,7 +68,7 @@ class Stream(NamedTuple):
             return sums / sums.norm(dim=1, keepdim=True).clamp(min=1e-300)
         return sums / self.gains.clamp(min=1)[:, None]
 
-    def updated(self, patches, whitener, centers=None):
+    def updated(self, patches, whitener, centers=None, norms=None):
         """Give a batch of patches to their filters.
 
         Parameters
@@ -79,6 +79,9 @@ class Stream(NamedTuple):
             That of all patches so far, these included.
         centers : tensor of shape (k, d) or None, default=None
             The filters that win them; None: those of the stream.
+        norms : tensor of shape (m,) or None, default=None
+            For ``"direction"``, what the squared gains are taken from for the inertia; None:
+            the squared norms of the patches.
 
         Returns
         -------
@@ -90,7 +93,8 @@ class Stream(NamedTuple):
         k = len(centers)
         if direction:
             weights = (patches * centers[labels]).sum(1)
-            errors = patches.square().sum(1) - scores.square()
+            norms = patches.square().sum(1) if norms is None else norms
+            errors = norms - scores.square()
         else:
             weights = torch.ones_like(scores)
             errors = squared_errors(patches, centers, labels)

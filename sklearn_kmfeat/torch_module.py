@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from .core.dense import DenseCode, encode_pooled, normalized_images, project
-from .core.encoders import ENCODERS
-from .encoding import Pooling
+from .core.dense import encode_pooled, normalized_images
+from .encoding import ENCODER_OPTIONS, Pooling, code_of
 from .geometry import PatchGrid, pair
 from .parts import parts_of
 
@@ -67,8 +66,7 @@ class DenseEncoder(nn.Module):
         grid = PatchGrid((1, 1), (1, 1))
         if not ready:
             grid = PatchGrid(pair(bank.patch_size, "patch_size"), pair(bank.stride, "stride"))
-        names = ("contrast", "encoder", "alpha", "knn_fraction", "split_sign")
-        options = {name: getattr(bank, name) for name in names}
+        options = {name: getattr(bank, name) for name in ENCODER_OPTIONS}
         return cls(parts_of(bank), grid, Pooling.of(bank), options, ready)
 
     def forward(self, images):
@@ -77,13 +75,15 @@ class DenseEncoder(nn.Module):
         Parameters
         ----------
         images : tensor of shape (n, C, H, W)
-            In the pixel range that the learner was fitted on.
+            In the pixel range that the learner was fitted on. Ready patches also (n, d).
 
         Returns
         -------
         tensor
             (n, features), or maps (n, K', H', W').
         """
+        if self.ready and images.ndim == 2:
+            images = images[:, :, None, None]
         images = images.to(self.filters.dtype).permute(0, 2, 3, 1)
         codes = self._codes()
         locations = self.grid.map_shape(images.shape[1:3])
@@ -95,25 +95,14 @@ class DenseEncoder(nn.Module):
 
     def _codes(self):
         """A DenseCode of each part, with the filters of now."""
-        options = self.options
-        affinity = ENCODERS[options["encoder"]].affinity
         codes = []
         for i, filters in enumerate(self.filters.split(self.sizes)):
-            filters = torch.cat([filters, -filters]) if options["split_sign"] else filters
             whitening, mean, channels = (
                 None if buffer is None else buffer[i]
                 for buffer in (self.whitening, self.mean, self.channels)
             )
-            code = DenseCode(
-                self.grid.size,
-                self.grid.stride,
-                options["contrast"],
-                self.epsilons[i],
-                project(filters, affinity, whitening, mean),
-                options["encoder"],
-                options["alpha"],
-                options["knn_fraction"],
-                channels,
+            code = code_of(
+                filters, (whitening, mean), channels, self.epsilons[i], self.grid, self.options
             )
             codes.append(code)
         return codes

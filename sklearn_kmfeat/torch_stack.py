@@ -108,6 +108,8 @@ def _(estimator: PatchBank):
 @_module.register
 def _(estimator: Pipeline):
     steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
+    for step in steps[:-1]:
+        _refuse_as_transformer(step)
     return nn.Sequential(*map(to_torch, steps))
 
 
@@ -115,6 +117,8 @@ def _(estimator: Pipeline):
 def _(estimator: FeatureUnion):
     weights = estimator.transformer_weights or {}
     kept = [(name, part) for name, part in estimator.transformer_list if part != "drop"]
+    for _, part in kept:
+        _refuse_as_transformer(part)
     modules = [nn.Identity() if part == "passthrough" else to_torch(part) for _, part in kept]
     return Concatenation(modules, [weights.get(name, 1.0) for name, _ in kept])
 
@@ -156,6 +160,14 @@ def _(estimator: PCA):
     return Affine(estimator.mean_, matrix)
 
 
+def _refuse_as_transformer(estimator):
+    if isinstance(estimator, _LINEAR):
+        raise TypeError(
+            f"to_torch takes {type(estimator).__name__} as the last step of a Pipeline only, for "
+            "its scores."
+        )
+
+
 def _linear(estimator):
     return Linear(np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_))
 
@@ -180,7 +192,7 @@ class Concatenation(nn.Module):
         self.weights = weights
 
     def forward(self, x):
-        """Features (n, sum of all); maps are joined along the channels."""
+        """Features (n, sum of all)."""
         found = zip(self.parts, self.weights, strict=True)
         return torch.cat([part(x) * weight for part, weight in found], 1)
 

@@ -387,3 +387,13 @@ def test_verbose(maps, y, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("[ChannelConnections] epoch 1/2, loss ")
+
+
+def test_a_net_that_diverges(maps, y):
+    with pytest.raises(ValueError, match=r"diverged: .* learning_rate=1e\+30 is too large"):
+        chooser("supervised", learning_rate=1e30).fit(maps, y)
+
+
+def test_fewer_images_than_classes(maps, y):
+    with pytest.raises(ValueError, match=r"n_images=2 images cannot show all of the 3 classes"):
+        chooser("supervised", n_images=2).fit(maps, y)

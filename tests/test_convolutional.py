@@ -1,5 +1,7 @@
 """Convolutional k-means as an estimator: windows, groups of channels, batches."""
 
+import pickle
+
 import joblib
 import numpy as np
 import pytest
@@ -7,11 +9,11 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 
 from naive import cut, encode, normalize, pool
-from sklearn_kmfeat import ConvKMeans, KMeansFilterLearner
-from sklearn_kmfeat.datasets import load_cifar10_sample
+from sklearn_kmfeat import ChannelConnections, ConvKMeans, KMeansFilterLearner, PatchExtractor
+from sklearn_kmfeat.datasets import load_cifar10_sample, load_mnist_sample
 
 SMALL = {"n_filters": 5, "patch_size": 4, "n_windows": 600, "max_iter": 5, "random_state": 0}
 GROUPS = np.array([[0, 2], [3, 1], [2, 3]])
@@ -350,7 +352,7 @@ class Chooser(BaseEstimator):
     def fit(self, X, y=None):
         self.calls.append({"chooser": self, "X": X, "y": y, "random_state": self.random_state})
         rng = check_random_state(self.random_state)
-        self.connections_ = rng.randint(0, 4, size=(self.n_pairs, 2))
+        self.connections_ = np.array([rng.permutation(4)[:2] for _ in range(self.n_pairs)])
         return self
 
 
@@ -454,6 +456,18 @@ class TestConnectionsEstimator:
             ConvKMeans(**SMALL, connections=Wrong()).fit(maps)
 
 
+def test_the_chooser_is_kept(maps):
+    y = np.arange(40) % 2
+    chooser = ChannelConnections(2, 2, method="supervised", max_epochs=1)
+    learner = ConvKMeans(**SMALL, connections=chooser)
+    assert get_tags(learner).target_tags.required
+    assert not get_tags(ConvKMeans(connections=GROUPS)).target_tags.required
+    learner.fit(maps, y)
+    assert learner.chooser_.weights_.shape == (2, 2, 4)
+    np.testing.assert_array_equal(learner.chooser_.connections_, learner.connections_)
+    assert ConvKMeans(**SMALL, connections=GROUPS).fit(maps).chooser_ is None
+
+
 def test_connections_survive_clone_and_print(maps):
     learner = ConvKMeans(**SMALL, connections=GROUPS)
     again = clone(learner)
@@ -496,6 +510,12 @@ def test_connections_survive_clone_and_print(maps):
         ({"connections": [[0.0, 1.0]]}, None, r"must be integers of shape .* got float64"),
         ({"connections": [[True, False]]}, None, r"must be integers of shape .* got bool"),
         ({"connections": [["0", "1"]]}, None, r"must be integers of shape .* got <U1"),
+        ({"connections": [[0, 1], [2, 2]]}, None, r"name a channel twice in group 1: \[2, 2\]"),
+        (
+            {"connections": PatchExtractor(patch_size=2)},
+            None,
+            r"that fits connections_.* got PatchExtractor",
+        ),
         ({"connections": "correlation"}, None, r"The 'connections' parameter of ConvKMeans"),
         (
             {"connections": [[0]]},
@@ -613,6 +633,10 @@ def test_whitening_of_a_stream_is_that_of_all_windows(maps, whiten_eps, window_s
     ("change", "message"),
     [
         ({"window_size": 5}, r"window_size was None in fit and is \(5, 5\) now: call fit again"),
+        (
+            {"connections": [[0, 1]]},
+            r"connections was 'None' in fit and is '\[\[0, 1\]\]' now: call fit again",
+        ),
         ({"patch_size": 3}, r"patch_size was \(4, 4\) in fit and is \(3, 3\) now: call fit again"),
         ({"n_filters": 4}, r"n_filters was 5 in fit and is 4 now: call fit again"),
         ({"contrast": None}, r"contrast was 'patch' in fit and is None now: call fit again"),
@@ -623,6 +647,26 @@ def test_parameters_that_filters_cannot_follow(maps, change, message):
     learner = ConvKMeans(**SMALL).partial_fit(maps).set_params(**change)
     with pytest.raises(ValueError, match=message):
         learner.partial_fit(maps)
+
+
+def test_other_connections_are_refused_in_a_stream(maps):
+    learner = ConvKMeans(**SMALL, connections=GROUPS).partial_fit(maps)
+    learner.partial_fit(maps)
+    with pytest.raises(ValueError, match=r"connections was .* call fit again"):
+        learner.set_params(connections=GROUPS[::-1].copy()).partial_fit(maps)
+    chooser = ChannelConnections(2, 2, method="random")
+    learner = ConvKMeans(**SMALL, connections=chooser).partial_fit(maps).partial_fit(maps)
+    with pytest.raises(ValueError, match=r"connections was .*ChannelConnections.* call fit again"):
+        learner.set_params(connections__n_groups=3).partial_fit(maps)
+
+
+@pytest.mark.parametrize("connections", [None, GROUPS])
+def test_inertia_means_the_same_in_a_stream(maps, connections):
+    # All windows are drawn, and nothing moves any more.
+    params = SMALL | {"n_windows": None, "max_iter": 100, "tol": 0}
+    whole = ConvKMeans(**params, connections=connections).fit(maps)
+    stream = ConvKMeans(**params, connections=connections).partial_fit(maps)
+    assert stream.inertia_ == pytest.approx(whole.inertia_, rel=1e-3)
 
 
 def test_a_stream_of_smaller_images_is_refused(maps):
@@ -790,6 +834,16 @@ def test_pixel_range_changes_nothing(maps):
     np.testing.assert_allclose(unit.cluster_centers_, learner.cluster_centers_, atol=1e-8)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e6, 1e8])
+def test_flat_patches_do_not_win_at_any_scale(scale):
+    digits = load_mnist_sample().images[:60].astype(np.float32)
+    params = SMALL | {"patch_size": 5, "n_windows": 300}
+    unit = ConvKMeans(**params).fit(digits)
+    scaled = ConvKMeans(**params).fit(digits * np.float32(scale))
+    np.testing.assert_allclose(scaled.cluster_centers_, unit.cluster_centers_, atol=1e-3)
+    np.testing.assert_array_equal(scaled.offset_counts_, unit.offset_counts_)
+
+
 def test_ready_patches_are_windows_of_their_own():
     rows = np.random.RandomState(0).randn(300, 12)
     learner = fitted(rows, n_windows=None)
@@ -827,6 +881,21 @@ def test_maps_of_a_first_layer(images):
     assert rows.shape == (40, 4 * 10)
     assert second.filters_.shape == (10, 3, 3, 2)
     assert second.window_size_ == (6, 6)
+
+
+def test_to_torch_follows_no_changed_parameters(maps):
+    learner = fitted(maps)
+    for change, message in [
+        ({"patch_size": (2, 8)}, r"patch_size was \(4, 4\) in fit"),
+        ({"contrast": None}, r"contrast was 'patch' in fit"),
+        ({"encoder": "bogus"}, r"The 'encoder' parameter"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            clone_fitted(learner).set_params(**change).to_torch()
+
+
+def clone_fitted(learner):
+    return pickle.loads(pickle.dumps(learner))
 
 
 @pytest.mark.parametrize("connections", [None, GROUPS])

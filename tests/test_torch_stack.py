@@ -97,7 +97,7 @@ def test_a_stack_is_searched(images, y):
         "convkmeans-2__connections__method": ["random", "supervised"],
         "convkmeans-2__n_filters": [2, 3],
     }
-    search = GridSearchCV(stack(), grid, cv=2, error_score="raise").fit(images, y)
+    search = GridSearchCV(stack(), grid, cv=2, n_jobs=2, error_score="raise").fit(images, y)
     assert len(search.cv_results_["params"]) == 4
     assert search.best_estimator_[1].connections_.shape == (3, 2)
 
@@ -207,13 +207,12 @@ def test_unions(images, y):
     restored.load_state_dict(module.state_dict())
 
 
-def test_maps_side_by_side(images):
-    union = FeatureUnion([(str(i), first_layer(output="maps", random_state=i)) for i in range(2)])
-    for _, part in union.transformer_list:
-        part.fit(images)
-    maps = [part.transform(images) for _, part in union.transformer_list]
-    expected = np.concatenate(maps, 3).transpose(CHANNELS_FIRST)
-    assert_same_numbers(to_torch(union), images, expected)
+def test_ready_patches_after_scaling():
+    rows = np.random.RandomState(0).rand(80, 9)
+    learner = ConvKMeans(4, n_windows=80, max_iter=2, random_state=0)
+    model = make_pipeline(StandardScaler(), learner).fit(rows)
+    found = to_torch(model)(torch.from_numpy(rows)).detach().numpy()
+    np.testing.assert_allclose(found, model.transform(rows), atol=1e-6)
 
 
 def test_gradients_reach_every_parameter(images, y):
@@ -247,6 +246,16 @@ def test_no_counterpart(images, y):
         model = make_pipeline(first_layer(), last).fit(images, y)
         with pytest.raises(TypeError, match=rf"no torch counterpart of {type(last).__name__}"):
             to_torch(model)
+
+
+def test_linear_models_come_last(images, y):
+    model = make_pipeline(first_layer(), LinearDiscriminantAnalysis(), RidgeClassifier())
+    with pytest.raises(TypeError, match=r"LinearDiscriminantAnalysis as the last step"):
+        to_torch(model.fit(images, y))
+    union = FeatureUnion([("lda", LinearDiscriminantAnalysis())])
+    model = make_pipeline(first_layer(), union).fit(images, y)
+    with pytest.raises(TypeError, match=r"LinearDiscriminantAnalysis as the last step"):
+        to_torch(model)
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ class Windows:
             columns, other = self.columns(tile, here(tile)), there(tile)
             if prepare.contrast_eps is not None:
                 centred, scale = centre_and_scale(columns, prepare.contrast_eps, 0, columns, other)
-                self.spread[:, tile] = torch.where(scale > 0, 1 / scale, 1.0)[0]
+                self.spread[:, tile] = _spread(scale[0], self.pixels[..., tile])
                 columns = centred.mul_(scale)
             if prepare.whitening is not None:
                 columns -= mean[:, None, None]
@@ -216,6 +216,20 @@ class Windows:
                 columns = other
             norms, largest = columns.square_().sum(0).max(0)
             self.norms[tile], self.largest[tile] = norms, largest
+
+
+def _spread(scale, pixels):
+    """What patches are divided by, (n_offsets, m), from what they are multiplied by.
+
+    A flat patch is not divided at all. Its spread is that of the others, so that the rounding
+    of its response stays as small beside theirs.
+    """
+    flat = scale == 0
+    spread = torch.where(flat, 0.0, 1 / scale)
+    largest = spread.amax()
+    if not largest:
+        largest = pixels.abs().amax().clamp(min=1.0)
+    return spread.masked_fill_(flat, float(largest))
 
 
 def convolutional(windows, centers, *, max_iter, tol, damping=1.0, on_iteration=None):
