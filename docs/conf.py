@@ -51,6 +51,7 @@ html_sidebars = {
     "**": ["sidebar-nav-bs"],
     "index": [],
     "user_guide": [],
+    "deep_clustering": [],
     "changelog": [],
     "benchmarks": [],
 }
