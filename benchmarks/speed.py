@@ -27,6 +27,7 @@ from sklearn.feature_extraction.image import extract_patches_2d
 from sklearn_kmfeat import (
     BagOfPatches,
     ContrastNormalizer,
+    ConvKMeans,
     KMeansFilterLearner,
     PatchExtractor,
     ZCAWhitener,
@@ -46,10 +47,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions")
     parser.add_argument("--only", choices=BENCHMARKS, help="one of the benchmarks")
-    parser.add_argument("--encode", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.encode:
-        print(encode_and_tell_memory(options.encode))
+    if options.measure:
+        print(work_and_tell_memory(options.measure))
         return
     rows, remarks = [], []
     for name in [options.only] if options.only else BENCHMARKS:
@@ -303,39 +304,65 @@ def plain_responses(windows, contrast, whitener, filters):
 
 
 def bench_memory(quick):
-    """Peak memory of encoding beyond input and output, in a fresh process."""
+    """Peak memory beyond input and output, in fresh processes: encoding, a convolutional fit."""
     n_filters, n_images = (400, 2000) if quick else (1600, 10_000)
     images, origin = cifar10_images(n_images)
     learner = KMeansFilterLearner(n_filters, n_patches=40_000, max_iter=2, random_state=0)
-    learner.fit(images[:2000])
-    with tempfile.TemporaryDirectory() as folder:
-        joblib.dump(learner, Path(folder) / "learner.joblib")
-        np.save(Path(folder) / "images.npy", images)
-        command = [sys.executable, __file__, "--encode", folder]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = json.loads(answer)
-    row = {
-        "work": f"peak memory of encoding {n_images:,} images, K={n_filters}",
-        "beside": "input and output",
-        "ratio": f"{found['extra'] / 2**30:.2f} GiB",
-        "to reach": "<= 1.2 GiB",
-        "ours (s)": found["seconds"],
-        "theirs (s)": None,
-    }
-    remark = (
+    encoding = in_fresh_process(learner.fit(images[:2000]), "transform", images)
+    n_windows = n_images * 10
+    windows = n_windows * 12 * 12 * 3 * 4
+    fit = in_fresh_process(ConvKMeans(n_windows=n_windows, max_iter=2), "fit", images)
+    rows = [
+        memory_row(
+            f"peak memory of encoding {n_images:,} images, K={n_filters}",
+            "input and output",
+            f"{encoding['extra'] / 2**30:.2f} GiB",
+            "<= 1.2 GiB",
+            encoding,
+        ),
+        memory_row(
+            f"peak memory of a convolutional fit, {n_windows:,} windows 12x12x3",
+            "the windows themselves",
+            f"{fit['extra'] / windows:.1f}",
+            "",
+            fit,
+        ),
+    ]
+    return rows, [
         f"Memory beyond input and output of encoding {n_images:,} images ({origin}): "
-        f"{found['extra'] / 2**30:.2f} GiB; the output is {found['output'] / 2**30:.2f} GiB."
-    )
-    return [row], [remark]
+        f"{encoding['extra'] / 2**30:.2f} GiB; the output is {encoding['output'] / 2**30:.2f} GiB.",
+        f"Memory of a convolutional fit: {fit['extra'] / 2**30:.2f} GiB beyond the images, "
+        f"{windows / 2**30:.2f} GiB of them the windows.",
+    ]
 
 
-def encode_and_tell_memory(folder):
+def memory_row(work, beside, ratio, target, found):
+    """A row of the table that compares memory."""
+    row = {"work": work, "beside": beside, "ratio": ratio, "to reach": target}
+    return row | {"ours (s)": found["seconds"], "theirs (s)": None}
+
+
+def in_fresh_process(learner, method, images):
+    """Seconds, bytes of output and bytes on top of a learner's method."""
+    with tempfile.TemporaryDirectory() as folder:
+        joblib.dump((learner, method), Path(folder) / "work.joblib")
+        np.save(Path(folder) / "images.npy", images)
+        command = [sys.executable, __file__, "--measure", folder]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(answer)
+
+
+def work_and_tell_memory(folder):
     """What the fresh process does: JSON with seconds, bytes of output and bytes on top."""
-    learner, images = joblib.load(folder / "learner.joblib"), np.load(folder / "images.npy")
+    (learner, method), images = (
+        joblib.load(folder / "work.joblib"),
+        np.load(folder / "images.npy"),
+    )
     before = resident_bytes()
-    seconds, features = timed(lambda: learner.transform(images))
-    extra = peak_bytes() - before - features.nbytes
-    return json.dumps({"seconds": seconds, "output": features.nbytes, "extra": extra})
+    seconds, result = timed(lambda: getattr(learner, method)(images))
+    output = getattr(result, "nbytes", 0)
+    extra = peak_bytes() - before - output
+    return json.dumps({"seconds": seconds, "output": output, "extra": extra})
 
 
 def resident_bytes():

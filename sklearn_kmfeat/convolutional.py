@@ -158,7 +158,7 @@ class ConvKMeans(PatchBank):
     In an iteration every filter responds at every offset of every window: as many products
     as a convolution of all windows; patches and responses exist only for a few megabytes of
     windows at a time. The windows themselves are held: memory in `fit`, beyond the input, is
-    about three times theirs, 4 bytes times `n_windows` times the values of a window of one
+    two to three times theirs, 4 bytes times `n_windows` times the values of a window of one
     group.
 
     The damped update follows Coates & Ng: a filter becomes the direction of itself plus the
