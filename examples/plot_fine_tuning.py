@@ -153,5 +153,4 @@ for name, curve in curves.items():
 # From the learned filters, fine-tuning removes more than a quarter of the errors. Random weights
 # need half of the training to get where the stack was without any, and stay behind: labels go
 # further when they need not teach what an edge is. Two hundred labels are few, and with other ones
-# these figures move by a point or two. The order of the two networks was the same in all three
-# draws that we tried; in two of them, random weights did not even reach the stack.
+# these figures move by a point or two.

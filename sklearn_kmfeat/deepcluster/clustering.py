@@ -30,8 +30,8 @@ class Projection(NamedTuple):
         return F.normalize((rows - self.mean.to(rows)) @ self.components.to(rows))
 
 
-def fit_projection(rows, n_components, whiten=True):
-    """Principal components of rows.
+def fit_projection(rows, n_components):
+    """Principal components of rows, each divided by its standard deviation.
 
     Directions in which the rows hardly vary are left out.
 
@@ -40,8 +40,6 @@ def fit_projection(rows, n_components, whiten=True):
     rows : tensor of shape (n, d)
     n_components : int
         At most so many.
-    whiten : bool, default=True
-        Whether each component is divided by its standard deviation.
 
     Returns
     -------
@@ -52,9 +50,7 @@ def fit_projection(rows, n_components, whiten=True):
     eigenvalues, vectors = eigenvalues.flip(0), vectors.flip(1)
     kept = min(n_components, int((eigenvalues > 1e-6 * eigenvalues[0]).sum()))
     kept = max(kept, 1)
-    components = vectors[:, :kept]
-    if whiten:
-        components = components / eigenvalues[:kept].clamp(min=1e-12).sqrt()
+    components = vectors[:, :kept] / eigenvalues[:kept].clamp(min=1e-12).sqrt()
     # The dtype first: not every device has float64.
     return Projection(*(part.to(rows.dtype).to(rows.device) for part in (moments.mean, components)))
 
