@@ -163,12 +163,7 @@ plt.show()
 # The first layer
 # ---------------
 #
-# Its filters have two channels: how much brighter the image gets across, and how much downwards.
+# What each filter does to the grey values; the fixed edges come first and are part of it.
 
-fig, axes = plt.subplots(1, 2, figsize=(6, 3), layout="constrained")
-fig.get_layout_engine().set(wspace=0.1)
-for channel, (ax, name) in enumerate(zip(axes, ("across", "down"), strict=True)):
-    filters = twenty.clusterer_.filters_[..., channel]
-    FilterDisplay(filters).plot(ax=ax, n_cols=4, normalize="symmetric")
-    ax.set_title(f"Weights of edges {name}")
+FilterDisplay.from_estimator(twenty.clusterer_, n_cols=8, normalize="symmetric")
 plt.show()

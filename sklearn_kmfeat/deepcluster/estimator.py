@@ -32,7 +32,7 @@ from .clustering import Projection, final_clusters, fit_projection, simple_silho
 from .guard import CollapseGuard
 from .heads import HEADS
 from .net import own_generators
-from .networks import NETWORKS, first_filters, probe_rows
+from .networks import NETWORKS, probe_rows
 from .sources import is_dataset, source_of
 from .views import AUGMENTATIONS
 
@@ -156,7 +156,8 @@ class DeepClusterEstimator(
     n_pseudo_labels_ : tuple of int
         Clusters that the network learned from.
     filters_ : ndarray of shape (k, h, w, C) or None
-        Weights of the first convolution.
+        The first convolution, as it acts on the standardised image: with `sobel` on its grey
+        values, (k, h + 2, w + 2, 1).
     net_ : skorch.NeuralNet
         With the network, `net_.module_`.
     image_shape_ : tuple or None
@@ -493,7 +494,7 @@ class DeepClusterEstimator(
 
     def _learn(self, net, source, y, progress, fingerprint, shape):
         """Run the epochs; returns False if the user interrupted."""
-        guard = CollapseGuard(net.recipe.n_labels[0])
+        guard = CollapseGuard(net.recipe.n_labels)
         begin, done = perf_counter(), len(net.records_)
 
         def on_epoch(state):
@@ -520,7 +521,7 @@ class DeepClusterEstimator(
             rng = np.random.RandomState(net.recipe.derived_seed(3))
             found = final_clusters(rows, self.n_clusters, rng)
             labels = nearest(rows, found.centers)[0]
-            filters = first_filters(net.module_.network)
+            filters = net.module_.first_filters()
         return {
             "labels_": labels.cpu().numpy(),
             "cluster_centers_": found.centers.cpu().numpy(),

@@ -1,11 +1,14 @@
 """Warnings when a clustering collapses, with what to change."""
 
+import math
 import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
 _LEAST_SPREAD = 1e-5
 _MOST_EMPTY = 0.2
+_GUESSING = 0.98
+_EPOCHS_TO_START = 3
 
 
 def signs_of_collapse(record, n_labels):
@@ -14,9 +17,9 @@ def signs_of_collapse(record, n_labels):
     Parameters
     ----------
     record : dict
-        With ``largest``, ``n_empty`` and ``spread``, as in `history_`.
-    n_labels : int
-        Clusters asked for.
+        With ``epoch``, ``loss``, ``largest``, ``n_empty`` and ``spread``, as in `history_`.
+    n_labels : sequence of int
+        Clusters asked for, of each classifier; all but the loss are of the first.
 
     Returns
     -------
@@ -24,8 +27,15 @@ def signs_of_collapse(record, n_labels):
         From the name of each sign to a sentence.
     """
     found = {}
+    guessing = sum(map(math.log, n_labels)) / len(n_labels)
+    if record["epoch"] >= _EPOCHS_TO_START and record["loss"] > _GUESSING * guessing > 0:
+        found["loss"] = (
+            f"the loss, {record['loss']:.2f}, is that of guessing ({guessing:.2f}): nothing is "
+            "learned. Try a smaller batch_size, a larger lr, or fewer n_pseudo_labels"
+        )
     if "largest" not in record:
         return found
+    n_labels = n_labels[0]
     if n_labels > 1 and record["largest"] > 0.5 + 0.5 / n_labels:
         found["largest"] = (
             f"one cluster holds {record['largest']:.0%} of the images: the network tells few of "
@@ -49,7 +59,7 @@ class CollapseGuard:
 
     Parameters
     ----------
-    n_labels : int
+    n_labels : sequence of int
     """
 
     def __init__(self, n_labels):

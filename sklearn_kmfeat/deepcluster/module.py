@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from .heads import HEADS
-from .networks import as_rows, build_network, cut_last_relu
+from .networks import as_rows, build_network, cut_last_relu, first_weights
 from .sobel import Sobel
 
 
@@ -75,6 +75,17 @@ class DeepClusterModule(nn.Module):
     def forward(self, images):
         """Embeddings (n, d), before the last ReLU of the network."""
         return as_rows(self.network(self.sobel(self.standardize(images))))
+
+    def first_filters(self):
+        """Filters (k, h, w, C) of the first convolution, as they act on the image, or None.
+
+        With a `Sobel` front, on its grey values: there they are two pixels larger.
+        """
+        weights = first_weights(self.network)
+        on_edges = weights is not None and weights.shape[1] == Sobel.out_channels
+        if on_edges and isinstance(self.sobel, Sobel):
+            weights = self.sobel.joined(weights)
+        return None if weights is None else weights.permute(0, 2, 3, 1)
 
     def _width(self, shape):
         before = self.training

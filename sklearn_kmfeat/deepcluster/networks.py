@@ -162,12 +162,10 @@ def as_rows(maps):
     return maps.flatten(2).mean(2) if maps.dim() > 2 else maps
 
 
-def first_filters(network):
-    """Weights (k, h, w, C) of the first convolution, or None where there is none."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            return layer.weight.detach().permute(0, 2, 3, 1)
-    return None
+def first_weights(network):
+    """Weights (k, C, h, w) of the first convolution, or None where there is none."""
+    layers = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    return next((layer.weight.detach() for layer in layers), None)
 
 
 def probe_rows(output, n_values=9216):

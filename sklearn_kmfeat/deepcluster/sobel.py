@@ -1,6 +1,7 @@
 """The fixed front of DeepCluster: grey, then edges."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 _ACROSS = [[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]
@@ -34,3 +35,12 @@ class Sobel(nn.Module):
     def forward(self, images):
         """Edges (n, 2, H, W) of images (n, C, H, W)."""
         return self.edges(self.grey(images))
+
+    def joined(self, weights):
+        """Filters (k, 1, h + 2, w + 2) of grey values that do what filters of the edges do.
+
+        Parameters
+        ----------
+        weights : tensor of shape (k, 2, h, w)
+        """
+        return F.conv_transpose2d(weights, self.edges.weight)

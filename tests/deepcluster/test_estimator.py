@@ -145,10 +145,10 @@ def test_how_many_pseudo_labels():
 def test_sobel_is_for_colours():
     colour, _ = images((8, 8, 3))
     grey, _ = images()
-    assert tiny().fit(colour).filters_.shape == (4, 3, 3, 2)
+    assert tiny().fit(colour).filters_.shape == (4, 5, 5, 1)
     assert tiny(sobel=False).fit(colour).filters_.shape == (4, 3, 3, 3)
     assert tiny().fit(grey).filters_.shape == (4, 3, 3, 1)
-    assert tiny(sobel=True).fit(grey).filters_.shape == (4, 3, 3, 2)
+    assert tiny(sobel=True).fit(grey).filters_.shape == (4, 5, 5, 1)
     labels = tiny().fit(colour).predict(colour[..., ::-1])
     np.testing.assert_array_equal(labels, tiny().fit(colour).labels_)
 

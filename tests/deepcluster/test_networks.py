@@ -6,7 +6,7 @@ from sklearn_kmfeat.deepcluster.networks import (
     NETWORKS,
     build_network,
     cut_last_relu,
-    first_filters,
+    first_weights,
     probe_rows,
 )
 
@@ -102,12 +102,10 @@ def test_own_networks():
     assert build_network(factory, 2, (3, 5), {})(torch.rand(1, 2, 3, 5)).shape == (1, 4)
 
 
-def test_first_filters_are_channels_last():
+def test_first_weights():
     network = Plain()
-    filters = first_filters(network)
-    assert filters.shape == (3, 3, 3, 2)
-    torch.testing.assert_close(filters[1, 0, 2], network.layer.weight[1, :, 0, 2])
-    assert first_filters(nn.Linear(2, 2)) is None
+    torch.testing.assert_close(first_weights(network), network.layer.weight)
+    assert first_weights(nn.Linear(2, 2)) is None
 
 
 def test_probe_rows():

@@ -1,4 +1,5 @@
 import torch
+import torch.nn.functional as F
 
 from sklearn_kmfeat.deepcluster.sobel import Sobel
 
@@ -18,6 +19,13 @@ def test_colour_and_brightness_do_not_matter():
     sobel = Sobel(3)
     torch.testing.assert_close(sobel(images.roll(1, dims=1)), sobel(images))
     torch.testing.assert_close(sobel(images + 5), sobel(images), atol=1e-5, rtol=0)
+
+
+def test_filters_of_edges_joined_to_filters_of_grey_values():
+    grey, weights, sobel = torch.rand(2, 1, 9, 8), torch.randn(5, 2, 3, 3), Sobel(1)
+    edges = F.conv2d(grey, sobel.edges.weight)
+    joined = F.conv2d(grey, sobel.joined(weights))
+    torch.testing.assert_close(joined, F.conv2d(edges, weights), atol=1e-5, rtol=1e-5)
 
 
 def test_nothing_is_learned():
