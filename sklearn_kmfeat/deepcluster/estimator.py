@@ -74,9 +74,9 @@ class DeepClusterEstimator(
         network is copied, with its weights. A ReLU that ends it is moved into the head.
     head : {"reset", "prototypes"}, default="reset"
         ``"reset"``: clusters of whitened features, and a linear classifier made new for each
-        clustering [1]_; better for thousands of images. ``"prototypes"``: clusters of projected
-        views, whose centroids are the classifier [2]_; no pass over the images for features
-        alone, but for the first clusters.
+        clustering [1]_; better for digits, and for few images. ``"prototypes"``: clusters of
+        projected views, whose centroids are the classifier [2]_; no pass over the images for
+        features alone, but for the first clusters; better for photographs, from some thousands.
     image_shape : (int, int), (int, int, int) or None, default=None
         What the rows of a two-dimensional `X` are: images (H, W) or (H, W, C).
     input_size : int, (int, int) or None, default=None

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 _LEAST_SPREAD = 1e-5
 _MOST_EMPTY = 0.2
 _GUESSING = 0.98
-_EPOCHS_TO_START = 3
+_EPOCHS_TO_START = 10
 
 
 def signs_of_collapse(record, n_labels):
