@@ -31,7 +31,7 @@ _FREE = {
     "verbose",
     "warm_start",
 }
-_IMAGES_IN_CHECKSUM = 16
+_IMAGES_IN_CHECKSUM = 1_000
 
 
 def write_checkpoint(path, fingerprint, state):
@@ -82,6 +82,7 @@ def read_checkpoint(path, fingerprint):
     if not path.exists():
         return None
     try:
+        _refuse_damaged(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         known = content["format"] == _FORMAT and content["version"] == _VERSION
     except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
@@ -98,6 +99,15 @@ def read_checkpoint(path, fingerprint):
     return content["state"]
 
 
+def _refuse_damaged(path):
+    """The sums that were written with the numbers; torch does not look at them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"{damaged} has another checksum")
+
+
 def run_fingerprint(params, source, shape, n_labels):
     """What must be the same for a run to go on from a checkpoint.
 
@@ -106,7 +116,8 @@ def run_fingerprint(params, source, shape, n_labels):
     params : dict
         Of the estimator.
     source : Dataset
-        The images. Of arrays, some of them count; of a torch Dataset only how many.
+        The images. Of arrays, a thousand of them count; of a torch Dataset only how many: it may
+        give others each time.
     shape : (int, int, int)
         Height, width and channels of what the network sees.
     n_labels : tuple of int
@@ -120,13 +131,19 @@ def run_fingerprint(params, source, shape, n_labels):
     found = {name: _described(params[name]) for name in params.keys() - _FREE}
     if isinstance(params["random_state"], Integral):
         found["random_state"] = int(params["random_state"])
-    checksum = None
-    if not isinstance(source, DatasetImages):
-        places = torch.linspace(0, len(source) - 1, _IMAGES_IN_CHECKSUM).long().unique()
-        block = source.__getitems__(places)[0].cpu().contiguous()
-        checksum = zlib.crc32(block.numpy().tobytes())
+    checksum = None if isinstance(source, DatasetImages) else _checksum(source)
     numbers = {"n_images": len(source), "shape": tuple(shape), "n_pseudo_labels": n_labels}
     return found | numbers | {"checksum of images": checksum}
+
+
+def _checksum(source):
+    n_read = min(len(source), _IMAGES_IN_CHECKSUM)
+    places = torch.linspace(0, len(source) - 1, n_read, dtype=torch.float64).long()
+    found = 0
+    for index in places.split(100):
+        block = source.__getitems__(index)[0].cpu().contiguous()
+        found = zlib.crc32(block.numpy().tobytes(), found)
+    return found
 
 
 def _described(value):

@@ -91,11 +91,13 @@ class DeepClusterModule(nn.Module):
         before = self.training
         self.eval()
         with torch.no_grad():
-            embeddings = self(torch.zeros(shape))
+            output = self.network(self.sobel(self.standardize(torch.zeros(shape))))
         self.train(before)
-        if embeddings.dim() != 2 or len(embeddings) != 1:
+        rows = isinstance(output, torch.Tensor) and output.dim() > 1 and len(output) == 1
+        if not rows:
+            given = getattr(output, "shape", None)
             raise ValueError(
-                f"module must give embeddings (n, d) or maps (n, d, H, W), but for one image it "
-                f"gave {tuple(embeddings.shape)}."
+                "module must give embeddings (n, d) or maps (n, d, H, W), but for one image it "
+                f"gave {type(output).__name__ if given is None else tuple(given)}."
             )
-        return embeddings.shape[1]
+        return output.shape[1]

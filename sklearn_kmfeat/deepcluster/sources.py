@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
@@ -57,6 +58,11 @@ class DatasetImages(Dataset):
     """
 
     def __init__(self, dataset, size=None):
+        if not hasattr(dataset, "__len__") or len(dataset) == 0:
+            raise ValueError(
+                "A Dataset with a length of at least one, whose items have numbers, is needed, "
+                f"got {type(dataset).__name__}."
+            )
         self.dataset = dataset
         first = _as_tensor(dataset[0])
         self.centre = Centre(size or tuple(first.shape[1:]))
@@ -72,7 +78,10 @@ class DatasetImages(Dataset):
         return images.contiguous(memory_format=torch.channels_last), index
 
     def _image(self, i):
-        image = self.centre(_as_tensor(self.dataset[i]).to(torch.float32))
+        image = _as_tensor(self.dataset[i]).to(torch.float32)
+        if not bool(image.isfinite().all()):
+            raise ValueError(f"Image {i} of the Dataset contains NaN or infinity.")
+        image = self.centre(image)
         if len(image) != self.shape[2]:
             raise ValueError(
                 f"Image {i} of the Dataset has {len(image)} channels, others have "
@@ -171,6 +180,11 @@ def channel_statistics(source):
 
 def _as_tensor(item):
     image = item[0] if isinstance(item, tuple | list) else item
+    if not isinstance(image, Image | np.ndarray | torch.Tensor) or np.ndim(image) == 1:
+        raise TypeError(
+            "Items of a Dataset must be images, or tuples that begin with one: PIL images, arrays "
+            f"(H, W) or (H, W, C), or tensors (C, H, W). Got {type(image).__name__}."
+        )
     if isinstance(image, np.ndarray):
         image = image.copy()  # torch takes no arrays that are read-only
     return v2.functional.to_image(image).as_subclass(torch.Tensor)

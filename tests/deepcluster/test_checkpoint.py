@@ -47,7 +47,7 @@ def test_a_failed_write_leaves_the_last_one(tmp_path, state, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "text"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "text", "weight"])
 def test_damaged(tmp_path, state, damage):
     path = tmp_path / "run.pt"
     write_checkpoint(path, RUN, state)
@@ -57,7 +57,10 @@ def test_damaged(tmp_path, state, damage):
         "empty": b"",
         "flipped": content[:200] + bytes(b ^ 255 for b in content[200:400]) + content[400:],
         "text": b"not a checkpoint at all",
+        # The bytes of 3.0 become those of another number, and nothing else is wrong.
+        "weight": content.replace(np.float32(3).tobytes(), np.float32(2.5).tobytes()),
     }[damage]
+    assert broken != content
     path.write_bytes(broken)
     with pytest.raises(ValueError, match=r"checkpoint .*run\.pt' is damaged"):
         read_checkpoint(path, RUN)
@@ -104,6 +107,7 @@ def test_fingerprint():
         fingerprint(optimizer=torch.optim.Adam),
         fingerprint(net_params={"module__width": np.int64(8)}),
         fingerprint(X=X + np.uint8(1)),
+        fingerprint(X=X ^ (np.arange(5) == 2)[:, None, None]),
     ):
         assert other != same
         assert all(isinstance(name, str) for name in other)

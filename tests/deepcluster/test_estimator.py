@@ -187,6 +187,8 @@ def test_a_network_that_gives_nonsense():
     X, _ = images()
     with pytest.raises(ValueError, match=r"module must give embeddings \(n, d\)"):
         tiny(module=nn.Flatten(0), net_params=None).fit(X)
+    with pytest.raises(ValueError, match=r"module must give.* gave tuple"):
+        tiny(module=nn.AdaptiveMaxPool2d(1, return_indices=True), net_params=None).fit(X)
 
 
 def test_own_augmentation_and_optimiser():

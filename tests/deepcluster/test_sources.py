@@ -92,6 +92,36 @@ def test_dataset_is_read_image_by_image(kind):
     assert source_of(folder, 6, CPU)[1] == (6, 6, 3)
 
 
+class Given(Dataset):
+    """The items given."""
+
+    def __init__(self, *items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+@pytest.mark.parametrize("item", ["image.png", {"image": 1}, torch.zeros(5), 3])
+def test_dataset_of_what_is_no_image(item):
+    with pytest.raises(TypeError, match=r"must be images.*Got (str|dict|Tensor|int)"):
+        source_of(Given(item), None, CPU)
+
+
+def test_dataset_without_images():
+    with pytest.raises(ValueError, match=r"length of at least one.*got Given"):
+        source_of(Given(), None, CPU)
+
+
+def test_dataset_with_nan():
+    source, _ = source_of(Given(torch.zeros(1, 4, 4), torch.full((1, 4, 4), torch.nan)), None, CPU)
+    with pytest.raises(ValueError, match="Image 1 of the Dataset contains NaN"):
+        source.__getitems__(torch.arange(2))
+
+
 def test_dataset_of_mixed_channels():
     folder = Folder()
     source, _ = source_of(folder, None, CPU)
