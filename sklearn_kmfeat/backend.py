@@ -77,6 +77,28 @@ def matmul_precision(precision):
             backend.fp32_precision = value
 
 
+def autocast(precision, device):
+    """Run a network in bfloat16 inside the block, for ``"fast"``, where the hardware has it.
+
+    Parameters
+    ----------
+    precision : {"exact", "fast"}
+    device : torch.device
+
+    Returns
+    -------
+    context manager
+    """
+    there = {"cuda": True, "cpu": _has_bfloat16()}.get(device.type, False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "fast" and there)
+
+
+def _has_bfloat16():
+    """Whether the processor multiplies numbers in bfloat16; old releases of torch cannot tell."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+
+
 def scratch_bytes(device):
     """Bytes for the patches and for the codes of one batch.
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn import config_context
 
-from sklearn_kmfeat.backend import matmul_precision, resolve_device, scratch_bytes
+from sklearn_kmfeat.backend import autocast, matmul_precision, resolve_device, scratch_bytes
 
 CPU = torch.device("cpu")
 SWITCHES = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
@@ -85,6 +85,23 @@ def test_exact_products_change_nothing():
     before = [switch.fp32_precision for switch in SWITCHES]
     with matmul_precision("exact"):
         assert [switch.fp32_precision for switch in SWITCHES] == before
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"amx_bf16": True}, torch.bfloat16), ({"avx512_bf16": False}, torch.float32), ({}, None)],
+)
+def test_networks_are_fast_where_the_processor_is(capabilities, expected, monkeypatch):
+    if expected is None:  # as in old releases
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+        expected = torch.float32
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    rows = torch.ones(2, 2)
+    with autocast("exact", CPU):
+        assert (rows @ rows).dtype == torch.float32
+    with autocast("fast", CPU):
+        assert (rows @ rows).dtype == expected
 
 
 @pytest.mark.parametrize("megabytes", [1, 8, 64, 1024])

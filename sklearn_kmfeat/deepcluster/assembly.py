@@ -69,6 +69,7 @@ def recipe_of(estimator, shape, n_labels, seed):
         reassign_every=estimator.reassign_every,
         sampling=_SAMPLING[estimator.head] if sampling == "auto" else sampling,
         precision=estimator.precision,
+        lr_schedule=estimator.lr_schedule,
         augment=random_views(estimator.augment, shape, shape[:2]),
         centre=Centre(shape[:2]),
     )

@@ -16,7 +16,7 @@ from .sources import DatasetImages
 _FORMAT = "sklearn_kmfeat.DeepClusterEstimator"
 _VERSION = 1
 # Parameters that may change and the run still goes on; pseudo-labels are held against what they
-# mean, and the seed only where it is given.
+# mean, the seed only where it is given, the number of epochs where the learning rate follows it.
 _FREE = {
     "callbacks",
     "checkpoint",
@@ -131,6 +131,8 @@ def run_fingerprint(params, source, shape, n_labels):
     found = {name: _described(params[name]) for name in params.keys() - _FREE}
     if isinstance(params["random_state"], Integral):
         found["random_state"] = int(params["random_state"])
+    if params["lr_schedule"] != "constant":
+        found["max_epochs"] = params["max_epochs"]
     checksum = None if isinstance(source, DatasetImages) else _checksum(source)
     numbers = {"n_images": len(source), "shape": tuple(shape), "n_pseudo_labels": n_labels}
     return found | numbers | {"checksum of images": checksum}

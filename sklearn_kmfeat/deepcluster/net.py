@@ -1,6 +1,7 @@
 """The private skorch net: clusters before each epoch, learns them in it."""
 
 import copy
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from skorch import NeuralNet
 from skorch.utils import TeeGenerator
 from torch import nn
 
+from ..backend import autocast
 from ..metrics import purity_score
 from .clustering import euclidean_clusters, size_entropy, spherical_clusters, uniform_draw, whitened
 
@@ -33,6 +35,7 @@ class Recipe(NamedTuple):
         In epochs.
     sampling : {"uniform", "shuffle"}
     precision : {"exact", "fast"}
+    lr_schedule : {"constant", "cosine"}
     augment : callable
         From images (n, C, H, W) to random views.
     centre : callable
@@ -46,6 +49,7 @@ class Recipe(NamedTuple):
     reassign_every: int
     sampling: str
     precision: str
+    lr_schedule: str
     augment: Callable
     centre: Callable
 
@@ -217,9 +221,7 @@ class _DeepClusterNet(NeuralNet):
         return torch.stack(losses).mean()
 
     def _precision(self):
-        kind = torch.device(self.device).type
-        fast = self.recipe.precision == "fast" and kind == "cuda"
-        return torch.autocast(kind, torch.bfloat16, enabled=fast)
+        return autocast(self.recipe.precision, torch.device(self.device))
 
     # What happens in an epoch
 
@@ -247,6 +249,7 @@ class _DeepClusterNet(NeuralNet):
         finished = True
         try:
             while len(self.records_) < n_epochs and not self._stopped:
+                self._set_learning_rate(len(self.records_) / n_epochs)
                 self.fit_loop(dataset, epochs=1)
         except KeyboardInterrupt:
             self.load_state(self._whole)
@@ -257,6 +260,15 @@ class _DeepClusterNet(NeuralNet):
             del self._watched, self._on_epoch, self._whole
         self.notify("on_train_end", X=dataset, y=y)
         return finished
+
+    def _set_learning_rate(self, done):
+        """Follow the schedule, after a share of all epochs is done."""
+        if self.recipe.lr_schedule == "constant":
+            return
+        factor = (1 + math.cos(math.pi * done)) / 2
+        optimizers = self.optimizer_, getattr(self, "head_optimizer_", None)
+        for group in (group for each in optimizers if each for group in each.param_groups):
+            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Cluster."""

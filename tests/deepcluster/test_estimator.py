@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -345,6 +346,17 @@ def test_copies(tmp_path):
     assert_same_fit(cloned, estimator)
 
 
+def test_fast_is_about_the_same():
+    X, _ = images((8, 8, 3))
+    exact, fast = (
+        tiny(max_epochs=0, precision=precision).fit(X) for precision in ("exact", "fast")
+    )
+    np.testing.assert_allclose(fast.transform(X), exact.transform(X), atol=0.1)
+    fast = tiny(precision="fast").fit(X)
+    np.testing.assert_array_equal(fast.predict(X), fast.labels_)
+    assert all(p.dtype == torch.float32 for p in fast.net_.module_.parameters())
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_fitted_on_cuda():
     X, _ = images((8, 8, 3))
@@ -394,6 +406,29 @@ def test_checkpoint_goes_on(tmp_path):
     assert len(content["state"]["records"]) == 2
     assert_same_fit(tiny(max_epochs=4, checkpoint=str(path)).fit(X), whole)
     assert_same_fit(tiny(max_epochs=4, checkpoint=path).fit(X), whole)
+
+
+class InterruptEpoch(Callback):
+    """The user loses patience in an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.records_) + 1 == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_checkpoint_of_a_falling_rate(tmp_path):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    params = {"lr_schedule": "cosine", "max_epochs": 4}
+    whole = tiny(**params).fit(X)
+    with pytest.warns(ConvergenceWarning, match="state after 2 of 4 epochs"):
+        tiny(**params, checkpoint=path, callbacks=[InterruptEpoch(3)]).fit(X)
+    assert_same_fit(tiny(**params, checkpoint=path).fit(X), whole)
+    with pytest.raises(ValueError, match="max_epochs was 4, here it is 5"):
+        tiny(**(params | {"max_epochs": 5}), checkpoint=path).fit(X)
 
 
 def test_checkpoint_without_a_seed_keeps_its_own(tmp_path):

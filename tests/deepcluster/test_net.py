@@ -101,6 +101,27 @@ class Labels(EpochScoring):
     on_train_begin = on_train_end = on_epoch_end
 
 
+class Rates(Labels):
+    """The learning rates of each epoch: of what stays, and of what starts anew."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        optimizers = net.optimizer_, getattr(net, "head_optimizer_", None)
+        self.seen.append([each.param_groups[0]["lr"] for each in optimizers if each])
+
+
+@pytest.mark.parametrize("head", ["reset", "prototypes"])
+def test_learning_rate_falls(head):
+    rates = {}
+    for schedule in ("constant", "cosine"):
+        watcher = Rates()
+        fitted(max_epochs=4, lr_schedule=schedule, head=head, callbacks=[watcher])
+        rates[schedule] = np.array(watcher.seen)
+    factors = [1, (2 + np.sqrt(2)) / 4, 0.5, (2 - np.sqrt(2)) / 4]
+    np.testing.assert_allclose(rates["cosine"], rates["constant"] * np.c_[factors])
+    # The head starts anew, without momentum.
+    np.testing.assert_allclose(rates["constant"], [[0.05, 0.5][: rates["constant"].shape[1]]] * 4)
+
+
 @pytest.mark.parametrize("head", ["reset", "prototypes"])
 def test_clusters_are_made_anew_as_often_as_asked(head):
     watcher = Labels()
