@@ -43,17 +43,21 @@ def add_moments(moments, rows):
     Moments
         On the CPU.
     """
-    for chunk in row_chunks(rows):
-        moments = _merge(moments, _moments_of(chunk))
-    return moments
+    return _merge(moments, _moments_of(rows))
 
 
 def _moments_of(rows):
-    rows = rows.cpu() if rows.device.type == "mps" else rows
-    rows = rows.double()
-    mean = rows.mean(0)
-    centred = rows - mean
-    return Moments(len(rows), mean.cpu(), (centred.T @ centred).cpu())
+    """Two passes, on the device of the rows where that has float64."""
+    device = torch.device("cpu") if rows.device.type == "mps" else rows.device
+    mean = torch.zeros(rows.shape[1], dtype=torch.float64, device=device)
+    scatter = torch.zeros(*mean.shape, *mean.shape, dtype=torch.float64, device=device)
+    for chunk in row_chunks(rows):
+        mean += chunk.to(device).double().sum(0)
+    mean /= len(rows)
+    for chunk in row_chunks(rows):
+        centred = chunk.to(device).double() - mean
+        scatter.addmm_(centred.T, centred)
+    return Moments(len(rows), mean.cpu(), scatter.cpu())
 
 
 def _merge(a, b):

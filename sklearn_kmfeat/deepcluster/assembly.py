@@ -2,10 +2,12 @@
 
 import inspect
 
+from torch import nn
+
 from .module import DeepClusterModule
 from .net import Recipe, _DeepClusterNet
-from .sources import channel_statistics
-from .views import Centre, random_views
+from .sources import channel_statistics, value_range
+from .views import Centre, of_torchvision, random_views
 
 _LARGEST_BATCH = 256
 _SMALLEST_BATCH = 16
@@ -34,10 +36,12 @@ def new_net(estimator, source, shape, n_labels, seed, device):
     skorch.NeuralNet
     """
     options = dict(estimator.net_params or {})
-    network_options, head_options = (_taken(options, part) for part in ("module__", "head__"))
+    network_options, head_options, fresh_options = (
+        _taken(options, part) for part in ("module__", "head__", "head_optimizer__")
+    )
+    limits = value_range(source) if of_torchvision(estimator.augment) else (0.0, 1.0)
     arguments = {
         "optimizer": estimator.optimizer,
-        "optimizer__weight_decay": estimator.weight_decay,
         "lr": estimator.lr,
         "batch_size": batch_size_of(estimator.batch_size, len(source)),
         "callbacks": estimator.callbacks,
@@ -51,15 +55,18 @@ def new_net(estimator, source, shape, n_labels, seed, device):
         "module__sobel": uses_sobel(estimator.sobel, estimator.module, shape),
         "module__n_labels": n_labels,
         "module__n_images": len(source),
-        "recipe": recipe_of(estimator, shape, n_labels, seed),
+        "head_optimizer": fresh_options,
+        "recipe": recipe_of(estimator, shape, n_labels, seed, limits),
     }
-    if "momentum" in inspect.signature(estimator.optimizer).parameters:
-        arguments["optimizer__momentum"] = estimator.momentum
+    known = inspect.signature(estimator.optimizer).parameters
+    for name in ("momentum", "weight_decay"):
+        if name in known:
+            arguments[f"optimizer__{name}"] = getattr(estimator, name)
     return _DeepClusterNet(DeepClusterModule, **(arguments | options))
 
 
-def recipe_of(estimator, shape, n_labels, seed):
-    """How the net of an estimator learns; parameters as in `new_net`."""
+def recipe_of(estimator, shape, n_labels, seed, limits=(0.0, 1.0)):
+    """How the net of an estimator learns; parameters as in `new_net`, and limits of the values."""
     sampling = estimator.sampling
     return Recipe(
         seed=seed,
@@ -70,7 +77,7 @@ def recipe_of(estimator, shape, n_labels, seed):
         sampling=_SAMPLING[estimator.head] if sampling == "auto" else sampling,
         precision=estimator.precision,
         lr_schedule=estimator.lr_schedule,
-        augment=random_views(estimator.augment, shape, shape[:2]),
+        augment=random_views(estimator.augment, shape, shape[:2], limits),
         centre=Centre(shape[:2]),
     )
 
@@ -83,10 +90,18 @@ def batch_size_of(batch_size, n_images):
 
 
 def uses_sobel(sobel, module, shape):
-    """Whether the network sees edges: by itself of colour images, and as AlexNet."""
+    """Whether the network sees edges: by itself of colour images, and as AlexNet.
+
+    A network that does not ask for the number of channels has its own.
+    """
     if sobel != "auto":
         return sobel
-    return module == "alexnet" or (shape[2] == 3 and min(shape[:2]) >= 4)
+    if module == "alexnet":
+        return True
+    asks = isinstance(module, str) or (
+        not isinstance(module, nn.Module) and "in_channels" in inspect.signature(module).parameters
+    )
+    return asks and shape[2] == 3 and min(shape[:2]) >= 4
 
 
 def _taken(options, prefix):

@@ -1,15 +1,14 @@
 """The state of a run on disk: written whole or not at all, read without running code."""
 
 import os
-import pickle
-import tempfile
-import zipfile
 import zlib
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from .sources import DatasetImages
 
@@ -31,6 +30,7 @@ _FREE = {
     "verbose",
     "warm_start",
 }
+_READING = ("__num_workers", "__persistent_workers", "__prefetch_factor", "__pin_memory")
 _IMAGES_IN_CHECKSUM = 1_000
 
 
@@ -45,17 +45,19 @@ def write_checkpoint(path, fingerprint, state):
     state : dict
         Of tensors, str, numbers, lists and dicts.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     content = {"format": _FORMAT, "version": _VERSION, "fingerprint": fingerprint, "state": state}
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    content["checksum"] = checksum(fingerprint, state)
+    # One name for all writes: what a killed one leaves is overwritten by the next.
+    part = path.with_name(f".{path.name}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(part, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -77,35 +79,65 @@ def read_checkpoint(path, fingerprint):
     ------
     ValueError
         When the file is damaged, is no checkpoint, or belongs to another run.
+    FileNotFoundError
+        When there is no folder for it.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     if not path.exists():
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for a checkpoint.")
         return None
-    try:
-        _refuse_damaged(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        known = content["format"] == _FORMAT and content["version"] == _VERSION
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"The checkpoint {str(path)!r} is damaged and cannot be read. Remove it to start anew."
-        ) from error
-    except (KeyError, TypeError, IndexError):
-        known = False
-    if not known:
+    content = _content(path)
+    known = isinstance(content, dict) and content.get("format") == _FORMAT
+    if not known or content.get("version") != _VERSION:
         raise ValueError(
             f"{str(path)!r} is no checkpoint of DeepClusterEstimator (version {_VERSION})."
         )
+    parts = [content.get(name) for name in ("fingerprint", "state")]
+    if checksum(*parts) != content.get("checksum"):
+        raise _damaged(path)
     _refuse_foreign(path, content["fingerprint"], fingerprint)
     return content["state"]
 
 
-def _refuse_damaged(path):
-    """The sums that were written with the numbers; torch does not look at them."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"{damaged} has another checksum")
+def _content(path):
+    with path.open("rb") as file:
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # torch raises of all kinds, depending on what is damaged
+            raise _damaged(path) from error
+
+
+def _damaged(path):
+    return ValueError(
+        f"The checkpoint {str(path)!r} is damaged and cannot be read. Remove it to start anew."
+    )
+
+
+def checksum(*values):
+    """A sum over all that the values hold.
+
+    Parameters
+    ----------
+    *values : tensor, ndarray, dict, list, tuple, str, number or None
+
+    Returns
+    -------
+    int
+    """
+    found = 0
+    for value in values:
+        if isinstance(value, dict):
+            value = [part for item in value.items() for part in item]
+        if isinstance(value, torch.Tensor):
+            value = value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+        if isinstance(value, list | tuple):
+            value = checksum(*value)
+        raw = value if isinstance(value, np.ndarray) else repr(value).encode()
+        found = zlib.crc32(raw, found)
+    return found
 
 
 def run_fingerprint(params, source, shape, n_labels):
@@ -116,8 +148,9 @@ def run_fingerprint(params, source, shape, n_labels):
     params : dict
         Of the estimator.
     source : Dataset
-        The images. Of arrays, a thousand of them count; of a torch Dataset only how many: it may
-        give others each time.
+        The images. Of arrays, a thousand of them count; of a torch Dataset the names of its files
+        where it has `samples`, as an `ImageFolder`, otherwise only how many there are: it may give
+        others each time.
     shape : (int, int, int)
         Height, width and channels of what the network sees.
     n_labels : tuple of int
@@ -133,19 +166,25 @@ def run_fingerprint(params, source, shape, n_labels):
         found["random_state"] = int(params["random_state"])
     if params["lr_schedule"] != "constant":
         found["max_epochs"] = params["max_epochs"]
-    checksum = None if isinstance(source, DatasetImages) else _checksum(source)
+    found["net_params"] = _deciding(found["net_params"])
     numbers = {"n_images": len(source), "shape": tuple(shape), "n_pseudo_labels": n_labels}
-    return found | numbers | {"checksum of images": checksum}
+    return found | numbers | {"checksum of images": _checksum_of_images(source)}
 
 
-def _checksum(source):
+def _deciding(net_params):
+    """Without what says only how batches are read."""
+    if net_params is None:
+        return None
+    return {name: value for name, value in net_params.items() if not name.endswith(_READING)}
+
+
+def _checksum_of_images(source):
+    if isinstance(source, DatasetImages):
+        files = getattr(source.dataset, "samples", None)
+        return None if files is None else checksum(list(files))
     n_read = min(len(source), _IMAGES_IN_CHECKSUM)
     places = torch.linspace(0, len(source) - 1, n_read, dtype=torch.float64).long()
-    found = 0
-    for index in places.split(100):
-        block = source.__getitems__(index)[0].cpu().contiguous()
-        found = zlib.crc32(block.numpy().tobytes(), found)
-    return found
+    return checksum(*(source.__getitems__(index)[0] for index in places.split(100)))
 
 
 def _described(value):
@@ -154,12 +193,18 @@ def _described(value):
         return {str(name): _described(part) for name, part in value.items()}
     if isinstance(value, tuple | list):
         return tuple(_described(part) for part in value)
+    if isinstance(value, partial):
+        return tuple(_described(part) for part in (value.func, value.args, value.keywords))
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, np.generic):
         return value.item()
     named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
+    name = f"{named.__module__}.{named.__qualname__}"
+    if isinstance(value, nn.Module):
+        # A network with its weights, or a transform with its settings.
+        return f"{name} ({checksum(repr(value), value.state_dict()):08x})"
+    return name
 
 
 def _refuse_foreign(path, found, expected):

@@ -46,12 +46,13 @@ def fit_projection(rows, n_components):
     Projection
     """
     moments = add_moments(no_moments(rows.shape[1]), rows)
-    eigenvalues, vectors = torch.linalg.eigh(moments.covariance())
+    # Not every device has float64.
+    covariance = moments.covariance().to(rows.device if rows.is_cuda else "cpu")
+    eigenvalues, vectors = torch.linalg.eigh(covariance)
     eigenvalues, vectors = eigenvalues.flip(0), vectors.flip(1)
     kept = min(n_components, int((eigenvalues > 1e-6 * eigenvalues[0]).sum()))
     kept = max(kept, 1)
     components = vectors[:, :kept] / eigenvalues[:kept].clamp(min=1e-12).sqrt()
-    # The dtype first: not every device has float64.
     return Projection(*(part.to(rows.dtype).to(rows.device) for part in (moments.mean, components)))
 
 

@@ -328,14 +328,15 @@ class DeepClusterEstimator(
         self._check_numbers(len(source))
         y = _as_classes(y, len(source))
         progress = FitProgress(self, X)
-        with own_generators(device), matmul_precision(self.precision):
+        with own_generators(device), matmul_precision(self.precision), torch.enable_grad():
             net, fingerprint = self._net_for(source, shape, device)
             finished = self._learn(net, source, y, progress, fingerprint, shape)
-            fitted = self._fitted(net, source, shape)
+            fitted = self._fitted(net, source, shape) | {"_fingerprint": fingerprint}
         progress.end(lambda: fitted)
-        if not finished:
+        if not finished or fitted["n_iter_"] > self.max_epochs:
+            cause = "There were more before" if finished else "Interrupted"
             warnings.warn(
-                f"Interrupted: this is the state after {fitted['n_iter_']} of {self.max_epochs} "
+                f"{cause}: this is the state after {fitted['n_iter_']} of {self.max_epochs} "
                 "epochs.",
                 ConvergenceWarning,
                 stacklevel=2,
@@ -437,12 +438,11 @@ class DeepClusterEstimator(
                 f"n_samples={n_images} should be >= {max(2, self.n_clusters)}, for "
                 f"n_clusters={self.n_clusters}."
             )
-        for k in self._pseudo_labels(n_images):
-            if not isinstance(k, Integral) or not 1 <= k <= n_images:
-                raise ValueError(
-                    f"n_pseudo_labels must be ints from 1 to n_samples={n_images}, got "
-                    f"{self.n_pseudo_labels!r}."
-                )
+        asked = self._pseudo_labels(n_images)
+        if not asked or not all(isinstance(k, Integral) and 1 <= k <= n_images for k in asked):
+            raise ValueError(
+                f"n_pseudo_labels must be ints from 1 to n_samples={n_images}, got {asked!r}."
+            )
 
     def _pseudo_labels(self, n_images):
         asked = self.n_pseudo_labels
@@ -480,15 +480,20 @@ class DeepClusterEstimator(
         state = None
         if self.checkpoint is not None:
             state = read_checkpoint(self.checkpoint, fingerprint)
-        if state is None and self.warm_start and hasattr(self, "net_"):
+        warm = state is None and self.warm_start and hasattr(self, "net_")
+        if warm:
             state = self.net_.state()
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         seed = seed if state is None else state["seed"]
         net = new_net(self, source, shape, n_labels, int(seed), device).initialize()
         if self.layer not in _SPACES:
             self._check_layer(net)
+        if warm:
+            known = self._fingerprint["checksum of images"]
+            if known is None or known != fingerprint["checksum of images"]:
+                state = _without_images(state, net)
         if state is not None:
-            _load(net, _for_images(state, net, len(source)))
+            _load(net, state, warm)
         return net, fingerprint
 
     def _check_layer(self, net):
@@ -524,7 +529,7 @@ class DeepClusterEstimator(
     def _fitted(self, net, source, shape):
         """The fitted attributes of a net."""
         with torch.no_grad():
-            embeddings = net.forward(source, device=net.device)
+            embeddings = net.embeddings(source)
             space = fit_projection(embeddings, _COMPONENTS_PER_CLUSTER * self.n_clusters)
             rows = space(embeddings)
             rng = np.random.RandomState(net.recipe.derived_seed(3))
@@ -573,23 +578,23 @@ def _as_classes(y, n_images):
     return np.unique(y, return_inverse=True)[1]
 
 
-def _for_images(state, net, n_images):
-    """A state without what belongs to other images."""
-    labels = state["labels"]
-    if labels is None or labels.shape == (len(net.recipe.n_labels), n_images):
-        return state
+def _without_images(state, net):
+    """A state without what belongs to the images that it was learned from."""
     own = net.module_.state_dict()
     module = {name: own[name] if name == "head.bank" else v for name, v in state["module"].items()}
     return state | {"module": module, "labels": None}
 
 
-def _load(net, state):
+def _load(net, state, warm):
     try:
-        net.load_state(state)
-    except (RuntimeError, ValueError) as error:
+        net.load_state(state, own_rates=warm)
+    except (RuntimeError, ValueError, KeyError) as error:
+        source = "warm_start goes on with the network of the last fit"
+        if not warm:
+            source = "the checkpoint goes on with its network"
         raise ValueError(
-            "warm_start goes on with the network of the last fit, but module, head, "
-            "n_pseudo_labels, optimizer or the kind of images are others now."
+            f"{source}, but module, head, n_pseudo_labels, optimizer or the kind of images are "
+            "others now."
         ) from error
 
 

@@ -68,8 +68,7 @@ class DeepClusterModule(nn.Module):
         self.sobel = Sobel(channels) if sobel else nn.Identity()
         seen = Sobel.out_channels if sobel else channels
         self.network = build_network(network, seen, (height, width), network_options)
-        relu = cut_last_relu(self.network)
-        self.n_features = self._width((1, channels, height, width))
+        self.n_features, relu = self._examined((1, channels, height, width))
         self.head = HEADS[head](self.n_features, n_labels, n_images, relu, **head_options)
 
     def forward(self, images):
@@ -87,11 +86,14 @@ class DeepClusterModule(nn.Module):
             weights = self.sobel.joined(weights)
         return None if weights is None else weights.permute(0, 2, 3, 1)
 
-    def _width(self, shape):
+    def _examined(self, shape):
+        """Length of an embedding, and whether a ReLU ended the network, which is taken away."""
         before = self.training
         self.eval()
         with torch.no_grad():
-            output = self.network(self.sobel(self.standardize(torch.zeros(shape))))
+            blank = self.sobel(self.standardize(torch.zeros(shape)))
+            relu = cut_last_relu(self.network, blank)
+            output = self.network(blank)
         self.train(before)
         rows = isinstance(output, torch.Tensor) and output.dim() > 1 and len(output) == 1
         if not rows:
@@ -100,4 +102,4 @@ class DeepClusterModule(nn.Module):
                 "module must give embeddings (n, d) or maps (n, d, H, W), but for one image it "
                 f"gave {type(output).__name__ if given is None else tuple(given)}."
             )
-        return output.shape[1]
+        return output.shape[1], relu

@@ -20,6 +20,10 @@ from ..backend import autocast
 from ..metrics import purity_score
 from .clustering import euclidean_clusters, size_entropy, spherical_clusters, uniform_draw, whitened
 
+# Of a classifier that is made new, beside an optimiser whose rate says nothing for plain descent.
+_HEAD_LR = 0.5
+_SMALLER_STEPS = "try a smaller lr, or a network with batch normalisation."
+
 
 class Recipe(NamedTuple):
     """How pseudo-labels are made, and the seed of all that is random.
@@ -62,8 +66,13 @@ class Recipe(NamedTuple):
 def own_generators(device):
     """Leave torch's generators, when the block ends, as they were before it."""
     devices = [device] if device.type == "cuda" else []
+    on_mps = torch.mps.get_rng_state() if device.type == "mps" else None
     with torch.random.fork_rng(devices=devices):
-        yield
+        try:
+            yield
+        finally:
+            if on_mps is not None:
+                torch.mps.set_rng_state(on_mps)
 
 
 def seed_generators(seed, device):
@@ -77,7 +86,7 @@ def seed_generators(seed, device):
 
 
 class Batches:
-    """Batches of places whose sizes differ by one at most.
+    """Batches of places, of two at least where there are two, whose sizes differ by one at most.
 
     Parameters
     ----------
@@ -89,7 +98,8 @@ class Batches:
 
     def __init__(self, order, n_images, batch_size):
         self.order = order
-        self.n_batches = -(-n_images // batch_size)
+        # Batch normalisation cannot learn from one image.
+        self.n_batches = max(1, min(-(-n_images // batch_size), n_images // 2))
 
     def __len__(self):
         return self.n_batches
@@ -111,6 +121,9 @@ class _DeepClusterNet(NeuralNet):
     *args, **kwargs
         As for `skorch.NeuralNet`.
     recipe : Recipe
+    head_optimizer : dict or None, default=None
+        Arguments for the SGD of what starts anew. By default its ``lr`` goes as far in the long
+        run as an SGD with momentum does, or is 0.5 beside optimisers of other kinds.
 
     Attributes
     ----------
@@ -124,6 +137,7 @@ class _DeepClusterNet(NeuralNet):
         self,
         *args,
         recipe,
+        head_optimizer=None,
         criterion=nn.CrossEntropyLoss,
         train_split=None,
         verbose=0,
@@ -133,6 +147,7 @@ class _DeepClusterNet(NeuralNet):
             *args, criterion=criterion, train_split=train_split, verbose=verbose, **kwargs
         )
         self.recipe = recipe
+        self.head_optimizer = head_optimizer
 
     # What skorch builds
 
@@ -158,26 +173,31 @@ class _DeepClusterNet(NeuralNet):
         self.optimizer_ = self.optimizer(*args, **kwargs)
         fresh = list(head.fresh_parameters())
         if fresh:
-            # A step with momentum goes 1 / (1 - momentum) times as far in the long run.
-            lr = kwargs["lr"] / (1 - kwargs.get("momentum", 0))
-            decay = kwargs.get("weight_decay", 0)
-            self.head_optimizer_ = torch.optim.SGD(fresh, lr=lr, weight_decay=decay)
+            options = {"lr": _HEAD_LR, "weight_decay": kwargs.get("weight_decay", 0)}
+            if isinstance(self.optimizer_, torch.optim.SGD):
+                # A step with momentum goes 1 / (1 - momentum) times as far in the long run.
+                options["lr"] = kwargs["lr"] / (1 - self.optimizer_.defaults["momentum"])
+            options |= self.head_optimizer or {}
+            self.head_optimizer_ = torch.optim.SGD(fresh, **options)
         return self
 
     def get_iterator(self, dataset, training=False):
         """Batches of an epoch, or of all images in their order."""
         name = "iterator_train" if training else "iterator_valid"
-        order = partial(self._epoch_order, len(dataset)) if training else None
-        return self._loader(name, dataset, order or partial(torch.arange, len(dataset)))
+        if training:
+            return self._loader(name, dataset, partial(self._epoch_order, len(dataset)))
+        return self._loader(name, dataset, partial(torch.arange, len(dataset)))
 
     def _loader(self, name, dataset, order):
+        # Workers draw from it what the transforms of a Dataset need.
+        seed = self.recipe.derived_seed(4, len(self.records_)) if "train" in name else 0
         params = self.get_params_for(name)
         size = params.pop("batch_size", self.batch_size)
         return getattr(self, name)(
             dataset,
             batch_sampler=Batches(order, len(dataset), size),
             collate_fn=_as_it_is,
-            generator=torch.Generator().manual_seed(0),
+            generator=torch.Generator().manual_seed(seed),
             **params,
         )
 
@@ -289,8 +309,7 @@ class _DeepClusterNet(NeuralNet):
         record = {"epoch": self._record.pop("epoch"), "loss": float(losses @ sizes / sizes.sum())}
         if not np.isfinite(record["loss"]):
             raise ValueError(
-                f"The loss became {record['loss']} in epoch {record['epoch']}: try a smaller lr, "
-                "or a network with batch normalisation."
+                f"The loss became {record['loss']} in epoch {record['epoch']}: {_SMALLER_STEPS}"
             )
         record |= self._record | {"seconds_learning": perf_counter() - self._began}
         self.records_.append(record)
@@ -328,11 +347,18 @@ class _DeepClusterNet(NeuralNet):
         if bank is not None and self.labels_ is not None:
             self._record["spread"] = _spread(bank)
             return bank, spherical_clusters
-        embeddings = self.forward(dataset, device=self.device)
+        embeddings = self.embeddings(dataset)
         self._record["spread"] = _spread(embeddings)
         if bank is not None:
             self._fill_bank(dataset)
         return whitened(embeddings, self.recipe.n_components), euclidean_clusters
+
+    def embeddings(self, dataset):
+        """Embeddings (n, d) of all images, on the device."""
+        embeddings = self.forward(dataset, device=self.device)
+        if not bool(embeddings.isfinite().all()):
+            raise ValueError(f"The network gives embeddings that are not finite: {_SMALLER_STEPS}")
+        return embeddings
 
     def _compared(self, labels):
         """What is to be said of new pseudo-labels."""
@@ -372,10 +398,26 @@ class _DeepClusterNet(NeuralNet):
             "records": [dict(record) for record in self.records_],
         }
 
-    def load_state(self, state):
-        """Go on from there."""
+    def load_state(self, state, own_rates=False):
+        """Go on from there.
+
+        Parameters
+        ----------
+        state : dict
+            Of `state`.
+        own_rates : bool, default=False
+            Keep the learning rate, the momentum and the like that this net was made with.
+        """
+        rates = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in self.optimizer_.param_groups
+        ]
         self.module_.load_state_dict(state["module"])
         self.optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
+        if own_rates:
+            for group, own in zip(self.optimizer_.param_groups, rates, strict=True):
+                group.pop("initial_lr", None)
+                group.update(own)
         self.labels_ = state["labels"]
         self.records_ = [dict(record) for record in state["records"]]
         self.initialize_history()
@@ -416,14 +458,22 @@ class _DeepClusterNet(NeuralNet):
             caught.append(as_rows(output.float()).to("cpu", copy=True))
 
         handle = self.module_.network.get_submodule(layer).register_forward_hook(catch)
+        found = []
         try:
             for batch in batches:
+                caught.clear()
                 self.evaluation_step(batch)
+                if len(caught) != 1:
+                    raise ValueError(
+                        f"layer={layer!r} runs {len(caught)} times in the network: choose one that "
+                        "runs once."
+                    )
+                found += caught
         finally:
             handle.remove()
-        return torch.cat(caught)
+        return torch.cat(found)
 
 
 def _spread(rows):
     """Variance of rows brought to unit length: 0 when all point the same way."""
-    return float(1 - F.normalize(rows).mean(0).square().sum())
+    return max(0.0, float(1 - F.normalize(rows).mean(0).square().sum()))

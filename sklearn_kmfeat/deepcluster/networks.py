@@ -11,6 +11,19 @@ from torch import nn
 _SMALL_IMAGE = 64
 
 
+class AtLeast(nn.Module):
+    """Images with a frame of zeros to the right and below, where they are smaller than a side."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.side = side
+
+    def forward(self, images):
+        """Images of at least that height and width."""
+        missing = [max(0, self.side - n) for n in images.shape[-2:]]
+        return nn.functional.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
+
+
 class Pool(nn.MaxPool2d):
     """Maximum over windows; maps smaller than a window stay as they are."""
 
@@ -59,6 +72,7 @@ def alexnet(in_channels, image_size=None):
     """
     same = {"padding": 1, "bias": True}
     layers = OrderedDict(
+        frame=AtLeast(7),
         conv1=conv_block(in_channels, 96, 11, stride=4, padding=2, bias=True),
         pool1=Pool(3, stride=2),
         conv2=conv_block(96, 256, 5, padding=2, bias=True),
@@ -133,8 +147,18 @@ def build_network(module, in_channels, image_size, options):
     Returns
     -------
     nn.Module
+
+    Raises
+    ------
+    ValueError
+        For arguments to a network that is there already.
     """
     if isinstance(module, nn.Module):
+        if options:
+            raise ValueError(
+                f"net_params gives the network {', '.join(map(repr, options))}, but module is a "
+                "network already: give its class instead."
+            )
         return copy.deepcopy(module)
     make = NETWORKS[module] if isinstance(module, str) else module
     known = {"in_channels": in_channels, "image_size": image_size}
@@ -142,19 +166,39 @@ def build_network(module, in_channels, image_size, options):
     return make(**{name: known[name] for name in known if name in names} | options)
 
 
-def cut_last_relu(network):
+def cut_last_relu(network, images):
     """Take the ReLU that ends a network away, in place; returns whether there was one.
 
-    It is looked for in the last layer, and in the last layer of that.
+    It ends the network if it runs once and what it gives is what comes out.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    images : tensor of shape (n, C, H, W)
+        To run it with.
     """
-    children = list(network.named_children())
-    if not children:
-        return False
-    name, last = children[-1]
-    if isinstance(last, nn.ReLU):
-        setattr(network, name, nn.Identity())
-        return True
-    return isinstance(last, nn.Sequential) and cut_last_relu(last)
+    outputs = {}
+
+    def note(layer, inputs, output):
+        outputs.setdefault(layer, []).append(output)
+
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.ReLU)]
+    handles = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        result = network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    last = [layer for layer, found in outputs.items() if len(found) == 1 and found[0] is result]
+    names = [
+        name
+        for name, layer in network.named_modules(remove_duplicate=False)
+        if name and any(layer is each for each in last)
+    ]
+    for name in names:
+        network.set_submodule(name, nn.Identity())
+    return bool(names)
 
 
 def as_rows(maps):

@@ -1,5 +1,7 @@
 """Where batches of images come from: arrays, on the device when they fit, or a Dataset."""
 
+from mmap import mmap
+
 import numpy as np
 import torch
 from PIL.Image import Image
@@ -27,6 +29,7 @@ class ArrayImages(Dataset):
     def __init__(self, images, device):
         self.images = images
         self.shape = images.shape
+        self.in_bytes = images.data.dtype == np.uint8
         self.resident = _on_device(images, device)
 
     def __len__(self):
@@ -67,6 +70,7 @@ class DatasetImages(Dataset):
         first = _as_tensor(dataset[0])
         self.centre = Centre(size or tuple(first.shape[1:]))
         self.shape = (*self.centre.size, len(first))
+        self.in_bytes = first.dtype == torch.uint8
         self.resident = None
 
     def __len__(self):
@@ -103,7 +107,7 @@ def source_of(X, size, device):
     X : Images or torch Dataset
     size : int, (int, int) or None
         Height and width of what the network sees; None is that of the images, a square of the
-        median shorter side where they differ, and the size of the first of a Dataset.
+        median shorter side where they differ in it, and the size of the first of a Dataset.
     device : torch.device
 
     Returns
@@ -118,7 +122,7 @@ def source_of(X, size, device):
         source = DatasetImages(X, size)
         return source, source.shape
     if X.shape is None:
-        size = size or middle_side(X)
+        size = size or common_size(X)
         X = Images(of_one_size(X, size), (*size, X.n_channels), X.n_channels, torch.float32)
     return ArrayImages(X, device), (*(size or X.shape[:2]), X.n_channels)
 
@@ -146,8 +150,10 @@ def of_one_size(images, size):
     return out
 
 
-def middle_side(images):
-    """A square of the median shorter side."""
+def common_size(images):
+    """The size that all images have, or a square of the median shorter side."""
+    if (images.sizes == images.sizes[0]).all():
+        return tuple(images.sizes[0].tolist())
     side = int(np.median(images.sizes.min(axis=1)))
     return (side, side)
 
@@ -164,10 +170,8 @@ def channel_statistics(source):
     mean, deviation : tensors of shape (C,)
         float32, on the CPU. A channel that is constant has deviation 1.
     """
-    n_read = min(len(source), _IMAGES_FOR_STATISTICS)
-    places = torch.linspace(0, len(source) - 1, n_read, dtype=torch.float64).long()
     count, total, squares = 0, 0.0, 0.0
-    for index in places.split(100):
+    for index in _some(source).split(100):
         values = source.__getitems__(index)[0].cpu().double().transpose(0, 1).flatten(1)
         count += values.shape[1]
         total = total + values.sum(1)
@@ -178,23 +182,60 @@ def channel_statistics(source):
     return mean.float(), deviation.float()
 
 
+def value_range(source):
+    """Lowest and highest value that images can have.
+
+    Parameters
+    ----------
+    source : Dataset
+
+    Returns
+    -------
+    low, high : float
+        0 and 255 for bytes, 0 and 1 where no value is outside, otherwise what some have.
+    """
+    if source.in_bytes:
+        return 0.0, 255.0
+    blocks = [source.__getitems__(index)[0] for index in _some(source).split(100)]
+    low = min(float(block.min()) for block in blocks)
+    high = max(float(block.max()) for block in blocks)
+    return (0.0, 1.0) if 0 <= low <= high <= 1 else (low, high)
+
+
+def _some(source):
+    """Places of at most 2,000 images, evenly spread."""
+    n_read = min(len(source), _IMAGES_FOR_STATISTICS)
+    return torch.linspace(0, len(source) - 1, n_read, dtype=torch.float64).long()
+
+
 def _as_tensor(item):
     image = item[0] if isinstance(item, tuple | list) else item
-    if not isinstance(image, Image | np.ndarray | torch.Tensor) or np.ndim(image) == 1:
+    if isinstance(image, Image):
+        # The numbers of colours in a palette are no colours.
+        image = image.convert("RGB") if image.mode in ("P", "PA") else image
+    elif not isinstance(image, np.ndarray | torch.Tensor) or image.ndim not in (2, 3):
+        shape = f" of shape {tuple(image.shape)}" if hasattr(image, "shape") else ""
         raise TypeError(
             "Items of a Dataset must be images, or tuples that begin with one: PIL images, arrays "
-            f"(H, W) or (H, W, C), or tensors (C, H, W). Got {type(image).__name__}."
+            f"(H, W) or (H, W, C), or tensors (C, H, W). Got {type(image).__name__}{shape}."
         )
     if isinstance(image, np.ndarray):
         image = image.copy()  # torch takes no arrays that are read-only
     return v2.functional.to_image(image).as_subclass(torch.Tensor)
 
 
+def on_disk(array):
+    """Whether an array is, or is a view of, a file that is mapped into memory."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return isinstance(array, mmap)
+
+
 def _on_device(images, device):
     """All images as one tensor (n, H, W, C) on a CUDA device, or None."""
-    if device.type != "cuda" or not isinstance(images.data, np.ndarray):
-        return None
-    if isinstance(images.data, np.memmap):
+    if device.type != "cuda" or not isinstance(images.data, np.ndarray) or on_disk(images.data):
         return None
     data = images.data
     itemsize = 1 if data.dtype == np.uint8 else 4

@@ -112,18 +112,25 @@ class SmallAffine(RandomView):
 class EachImage(nn.Module):
     """A transform of torchvision, applied to each image for itself.
 
+    Torchvision takes floats to be in [0, 1]: changes of colour cut off what is not.
+
     Parameters
     ----------
-    transform : v2.Transform
+    transform : callable
+    low, high : float, default=0, 1
+        The values that stand for 0 and 1.
     """
 
-    def __init__(self, transform):
+    def __init__(self, transform, low=0.0, high=1.0):
         super().__init__()
         self.transform = transform
+        self.low = low
+        self.extent = high - low or 1.0
 
     def forward(self, images):
         """Views of images (n, C, H, W)."""
-        return torch.stack([self.transform(image) for image in images])
+        images = (images - self.low) / self.extent
+        return torch.stack([self.transform(i) for i in images]) * self.extent + self.low
 
 
 class Centre(nn.Module):
@@ -149,10 +156,40 @@ class Centre(nn.Module):
         return v2.functional.center_crop(resized, list(self.size))
 
 
+class Sized(nn.Module):
+    """Views, brought to a size.
+
+    Parameters
+    ----------
+    views : callable
+    size : (int, int)
+    """
+
+    def __init__(self, views, size):
+        super().__init__()
+        self.views = views
+        self.centre = Centre(size)
+
+    def forward(self, images):
+        """Views (n, C, H, W)."""
+        return self.centre(self.views(images))
+
+
 AUGMENTATIONS = {"crop": CropAndFlip, "affine": SmallAffine}
 
 
-def random_views(augment, shape, size=None):
+def of_torchvision(augment):
+    """Whether views are made by transforms of torchvision, alone or in a `nn.Sequential`."""
+    if isinstance(augment, nn.Sequential):
+        return any(map(of_torchvision, augment))
+    if isinstance(augment, RandomView):
+        return False
+    return isinstance(augment, v2.Transform) or type(augment).__module__.startswith(
+        "torchvision.transforms."
+    )
+
+
+def random_views(augment, shape, size=None, limits=(0.0, 1.0)):
     """The views that a network learns from.
 
     Parameters
@@ -164,6 +201,8 @@ def random_views(augment, shape, size=None):
         Height, width and channels of an image.
     size : (int, int) or None, default=None
         Of the views; None is that of the images.
+    limits : (float, float), default=(0, 1)
+        Lowest and highest value of the images, for transforms of torchvision.
 
     Returns
     -------
@@ -176,9 +215,8 @@ def random_views(augment, shape, size=None):
         return Centre(size)
     if isinstance(augment, str):
         return AUGMENTATIONS[augment](size)
-    if isinstance(augment, v2.Transform) and not isinstance(augment, RandomView):
-        return EachImage(augment)
-    return augment
+    views = EachImage(augment, *limits) if of_torchvision(augment) else augment
+    return views if size is None else Sized(views, size)
 
 
 def _uniform(n, low, high):

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sklearn_kmfeat import DeepClusterEstimator
+from sklearn_kmfeat.deepcluster import networks
 from sklearn_kmfeat.deepcluster.assembly import batch_size_of, new_net, recipe_of, uses_sobel
 from sklearn_kmfeat.deepcluster.sources import ArrayImages
 from sklearn_kmfeat.images import Images
@@ -19,6 +21,10 @@ CPU = torch.device("cpu")
         ("auto", "alexnet", (28, 28, 1), True),
         (False, "alexnet", (32, 32, 3), False),
         (True, "small", (28, 28, 1), True),
+        ("auto", networks.small, (32, 32, 3), True),
+        ("auto", nn.Flatten, (32, 32, 3), False),
+        ("auto", nn.Flatten(), (32, 32, 3), False),
+        (True, nn.Flatten(), (32, 32, 3), True),
     ],
 )
 def test_who_sees_edges(sobel, module, shape, expected):

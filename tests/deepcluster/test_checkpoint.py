@@ -1,9 +1,15 @@
+import copy
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torchvision.transforms import v2
 
 from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat.deepcluster.checkpoint import (
+    checksum,
     read_checkpoint,
     run_fingerprint,
     write_checkpoint,
@@ -66,6 +72,58 @@ def test_damaged(tmp_path, state, damage):
         read_checkpoint(path, RUN)
 
 
+def test_any_damage_is_told(tmp_path):
+    """Cuts and changed bytes all over a file of the size of a real one."""
+    path = tmp_path / "run.pt"
+    state = {"weights": {"a": torch.rand(12_000), "b": torch.rand(30, 3)}, "n": 3}
+    write_checkpoint(path, RUN, state)
+    content = path.read_bytes()
+    rng = np.random.RandomState(0)
+    for share in (0.1, 0.5, 0.9, 0.999):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(ValueError, match="is damaged"):
+            read_checkpoint(path, RUN)
+    told = 0
+    for _ in range(300):
+        place = rng.choice(
+            [rng.randint(len(content)), rng.randint(len(content) - 3000, len(content))]
+        )
+        path.write_bytes(content[:place] + bytes([rng.randint(256)]) + content[place + 1 :])
+        try:
+            got = read_checkpoint(path, RUN)
+        except ValueError as error:
+            told += "damaged" in str(error) or "no checkpoint" in str(error)
+        else:  # the byte says nothing
+            assert torch.equal(got["weights"]["a"], state["weights"]["a"])
+            assert torch.equal(got["weights"]["b"], state["weights"]["b"])
+            assert got["n"] == 3
+    assert told > 100
+
+
+def test_checksum():
+    a = {"x": torch.arange(3.0), "y": [1, (2.5, "s", None)], "z": torch.tensor(1)}
+    same = {"x": torch.arange(3.0), "y": [1, (2.5, "s", None)], "z": torch.tensor(1)}
+    assert checksum(a) == checksum(same)
+    for name, other in {
+        "x": torch.ones(3),
+        "y": [1, (2.5, "t", None)],
+        "z": torch.tensor(2),
+    }.items():
+        assert checksum(a | {name: other}) != checksum(a)
+
+
+def test_where_it_is_written(tmp_path, state):
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        read_checkpoint(tmp_path / "nowhere" / "run.pt", RUN)
+    (tmp_path / "link.pt").symlink_to(tmp_path / "run.pt")
+    (tmp_path / ".run.pt.part").write_bytes(b"of a killed run")
+    write_checkpoint(tmp_path / "link.pt", RUN, state)
+    assert (tmp_path / "link.pt").is_symlink()
+    assert {p.name for p in tmp_path.iterdir()} == {"link.pt", "run.pt"}
+    (tmp_path / "plain").write_bytes(b"")
+    assert (tmp_path / "run.pt").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 @pytest.mark.parametrize("content", [{"some": "weights"}, [1, 2], {"format": "x", "version": 1}])
 def test_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "other.pt")
@@ -101,11 +159,22 @@ def test_fingerprint():
     assert same == fingerprint(max_epochs=99, verbose=1, n_clusters=3, device="cuda")
     assert same == fingerprint(random_state=np.random.RandomState(0))
     assert same["optimizer"] == "torch.optim.sgd.SGD"
+    reading = {"module__width": 8, "iterator_train__num_workers": 2}
+    assert fingerprint(net_params=reading) == fingerprint(net_params={"module__width": 8})
+    network = nn.Linear(2, 3)
+    assert fingerprint(module=network) == fingerprint(module=copy.deepcopy(network))
+    assert fingerprint(module=network) != fingerprint(module=nn.Linear(2, 3))
+    turns = [fingerprint(augment=v2.Compose([v2.RandomRotation(d)])) for d in (5, 5, 180)]
+    assert turns[0] == turns[1] != turns[2]
     for other in (
         fingerprint(lr=0.1),
         fingerprint(random_state=0),
         fingerprint(optimizer=torch.optim.Adam),
         fingerprint(net_params={"module__width": np.int64(8)}),
+        fingerprint(lr_schedule="cosine"),
+        fingerprint(module=nn.Linear(2, 3)),
+        fingerprint(augment=v2.RandomRotation(5)),
+        fingerprint(augment=partial(torch.mul, other=2)),
         fingerprint(X=X + np.uint8(1)),
         fingerprint(X=X ^ (np.arange(5) == 2)[:, None, None]),
     ):

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import Dataset
+from torchvision.transforms import v2
 
 from sklearn_kmfeat import (
     ClusterClassifier,
@@ -136,7 +137,7 @@ def test_how_many_pseudo_labels():
     X, _ = images(n=60)
     assert tiny(n_pseudo_labels="auto").fit(X).n_pseudo_labels_ == (6,)
     assert tiny(n_pseudo_labels="auto", n_clusters=8).fit(X).n_pseudo_labels_ == (8,)
-    for wrong in (61, (3, 0), (2.5,)):
+    for wrong in (61, (3, 0), (2.5,), ()):
         with pytest.raises(ValueError, match="n_pseudo_labels must be ints from 1 to"):
             tiny(n_pseudo_labels=wrong).fit(X)
     with pytest.raises(ValueError, match=r"n_samples=2 should be >= 3"):
@@ -172,6 +173,16 @@ class Own(nn.Module):
         return self.norm(self.first(x)).relu()
 
 
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 1, 3, padding=1)
+        self.never = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.layer(self.layer(x)).flatten(1)
+
+
 def own_factory(in_channels, image_size):
     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size[0] * image_size[1], 4))
 
@@ -200,6 +211,60 @@ def test_own_augmentation_and_optimiser():
     assert isinstance(net.optimizer_, torch.optim.Adam)
     net = tiny(net_params=TINY["net_params"] | {"optimizer__nesterov": True}).fit(X).net_
     assert net.optimizer_.defaults["nesterov"]
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam, torch.optim.Rprop])
+def test_rate_of_what_starts_anew(optimizer):
+    X, _ = images()
+
+    def rate(**net_params):
+        params = {"optimizer": optimizer, "lr": 0.01, "max_epochs": 1}
+        fit = tiny(net_params=TINY["net_params"] | net_params, **params).fit(X)
+        return fit.net_.head_optimizer_.param_groups[0]["lr"]
+
+    assert rate() == pytest.approx(0.1 if optimizer is torch.optim.SGD else 0.5)
+    assert rate(head_optimizer__lr=0.3) == 0.3
+
+
+@pytest.mark.filterwarnings("ignore:Epoch")
+@pytest.mark.parametrize("head", HEADS)
+def test_no_batch_of_one(head):
+    X, _ = images(n=5)
+    params = {"n_clusters": 2, "n_pseudo_labels": 2, "batch_size": 2}
+    assert tiny(head=head, **params).fit(X).labels_.shape == (5,)
+
+
+def test_colours_of_torchvision_keep_the_range():
+    X, _ = images((8, 8, 3), n=16)
+    for scale in (1, 1 / 255, 10):
+        pixels = X if scale == 1 else X * scale
+        fit = tiny(augment=v2.Compose([v2.ColorJitter(0.1)]), max_epochs=1).fit(pixels)
+        views = fit.net_.recipe.augment(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+        np.testing.assert_allclose(views.std(), pixels.std(), rtol=0.15)
+
+
+def test_views_are_brought_to_the_input_size():
+    X, _ = images((12, 16))
+    estimator = tiny(input_size=6, augment=torch.neg, module=own_factory, net_params=None)
+    assert estimator.fit(X).predict(X).shape == (40,)
+
+
+def test_networks_with_channels_of_their_own():
+    X, _ = images((8, 8, 3))
+    for module in (Own(3), three_channels):
+        assert tiny(module=module, net_params=None).fit(X).filters_.shape == (5, 3, 3, 3)
+    assert tiny(module=Own, net_params=None).fit(X).filters_.shape == (5, 5, 5, 1)
+
+
+def three_channels():
+    return Own(3)
+
+
+def test_fit_where_gradients_are_off():
+    X, _ = images()
+    with torch.no_grad():
+        inside = tiny().fit(X)
+    assert_same_fit(inside, tiny().fit(X))
 
 
 # What comes in and out
@@ -264,6 +329,31 @@ def test_dataset():
     assert estimator.image_shape_ == (None, None, 3)
 
 
+class Noise(Dataset):
+    """Images that a transform with random numbers makes."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        return torch.rand(1, 8, 8)
+
+
+@pytest.mark.filterwarnings("ignore:Epoch")
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_random_transforms_of_a_dataset_differ_in_each_epoch(n_workers):
+    means = []
+
+    def watch(batch):
+        means.append(float(batch.mean()))
+        return batch
+
+    options = TINY["net_params"] | {"iterator_train__num_workers": n_workers}
+    tiny(net_params=options, augment=watch, n_pseudo_labels=3).fit(Noise())
+    assert len(means) == 2
+    assert means[0] != means[1]
+
+
 def test_dataset_with_workers():
     X, _ = images((8, 8, 3))
     workers = {"iterator_train__num_workers": 1, "iterator_train__persistent_workers": True}
@@ -287,6 +377,10 @@ def test_layers():
         np.testing.assert_array_equal(estimator.predict(X), estimator.labels_)
     estimator.set_params(layer="fc.1")
     assert estimator.transform(X).min() < 0
+    twice = tiny(module=Twice, net_params=None, max_epochs=0).fit(X)
+    for layer, n in {"layer": 2, "never": 0}.items():
+        with pytest.raises(ValueError, match=f"layer='{layer}' runs {n} times"):
+            twice.set_params(layer=layer).transform(X)
     with pytest.raises(ValueError, match=r"layer='conv9' is no layer.*'conv1'"):
         estimator.set_params(layer="conv9").transform(X)
     with pytest.raises(ValueError, match="layer='conv9' is no layer"):
@@ -395,6 +489,35 @@ def test_warm_start_goes_on(head):
     assert parts.set_params(max_epochs=5).fit(other).labels_.shape == (50,)
     with pytest.raises(ValueError, match="warm_start goes on with the network of the last fit"):
         parts.set_params(n_pseudo_labels=7).fit(X)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_warm_start_on_other_images_of_the_same_number(head):
+    X, _ = images()
+    other = 255 - X
+    warm = tiny(head=head, warm_start=True, reassign_every=3).fit(X)
+    labels = warm.net_.labels_
+    warm.set_params(max_epochs=3).fit(other)
+    assert np.isnan(warm.history_[2]["nmi"])
+    assert not torch.equal(warm.net_.labels_, labels)
+
+
+def test_warm_start_takes_new_rates():
+    X, _ = images()
+    warm = tiny(warm_start=True, lr_schedule="cosine").fit(X)
+    changed = {"lr": 0.001, "momentum": 0.5, "weight_decay": 0.1, "lr_schedule": "constant"}
+    warm.set_params(max_epochs=3, **changed).fit(X)
+    (group,) = warm.net_.optimizer_.param_groups
+    assert [group[name] for name in ("lr", "momentum", "weight_decay")] == [0.001, 0.5, 0.1]
+    with pytest.raises(ValueError, match="warm_start goes on with the network of the last fit"):
+        warm.set_params(max_epochs=4, optimizer=torch.optim.Adam).fit(X)
+
+
+def test_more_epochs_were_done_than_asked_for():
+    X, _ = images()
+    warm = tiny(warm_start=True).fit(X)
+    with pytest.warns(ConvergenceWarning, match="There were more before.*after 2 of 1 epochs"):
+        warm.set_params(max_epochs=1).fit(X)
 
 
 def test_checkpoint_goes_on(tmp_path):

@@ -4,6 +4,7 @@ from torch import nn
 
 from sklearn_kmfeat.deepcluster.networks import (
     NETWORKS,
+    AtLeast,
     build_network,
     cut_last_relu,
     first_weights,
@@ -15,6 +16,9 @@ BLOCK, POOL = ["Conv2d", "BatchNorm2d", "ReLU"], "MaxPool2d"
 DENSE = ["Dropout", "Linear", "ReLU"]
 # Of the document, layer for layer.
 ALEXNET = [*BLOCK, POOL, *BLOCK, POOL, *BLOCK, *BLOCK, *BLOCK, POOL, *DENSE, *DENSE]
+
+
+NOT_SAID = ("AtLeast", "AdaptiveAvgPool2d", "Flatten")
 
 
 def make(name, in_channels, size):
@@ -36,7 +40,7 @@ def test_alexnet_of_the_document():
     leaves = [layer for layer in network.modules() if not list(layer.children())]
     kinds = [type(layer).__mro__[1 if type(layer).__name__ == "Pool" else 0] for layer in leaves]
     names = [kind.__name__ for kind in kinds]
-    assert [name for name in names if name not in ("AdaptiveAvgPool2d", "Flatten")] == ALEXNET
+    assert [name for name in names if name not in NOT_SAID] == ALEXNET
     convolutions = [layer for layer in leaves if isinstance(layer, nn.Conv2d)]
     assert [
         (c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0], c.padding[0])
@@ -69,14 +73,53 @@ def test_last_relu_is_cut():
     network = build_network("small", 1, (28, 28), {"width": 2})
     images = torch.randn(4, 1, 28, 28)
     before = network.eval()(images)
-    assert cut_last_relu(network)
+    assert cut_last_relu(network, images)
     after = network(images)
     assert (after < 0).any()
     torch.testing.assert_close(after.relu(), before)
-    assert cut_last_relu(make("alexnet", 2, (64, 64)))
-    assert cut_last_relu(make("vgg16", 2, (64, 64)))
-    assert not cut_last_relu(make("resnet18", 2, (64, 64)))
-    assert not cut_last_relu(nn.Linear(2, 3))
+    blank = torch.empty(1, 2, 64, 64, device="meta")
+    for name, ends in {"alexnet": True, "vgg16": True, "resnet18": False}.items():
+        assert cut_last_relu(make(name, 2, (64, 64)).eval(), blank) == ends
+    assert not cut_last_relu(nn.Linear(2, 3), torch.rand(1, 2))
+
+
+class Own(nn.Module):
+    """Its layers are registered in another order than they run in."""
+
+    def __init__(self, reused):
+        super().__init__()
+        self.last = nn.ReLU()
+        self.end = nn.Linear(3, 3)
+        self.first = nn.Sequential(nn.Linear(3, 3), self.last if reused else nn.ReLU())
+
+    def forward(self, rows):
+        return self.last(self.end(self.first(rows)))
+
+
+@pytest.mark.parametrize("reused", [False, True])
+def test_only_the_relu_that_ends_the_network_is_cut(reused):
+    network, rows = Own(reused), torch.randn(9, 3)
+    before = network(rows)
+    assert cut_last_relu(network, rows) is not reused
+    torch.testing.assert_close(network(rows).relu(), before)
+    assert isinstance(network.first[1], nn.ReLU)
+
+
+def test_a_network_takes_no_more_arguments():
+    with pytest.raises(ValueError, match="gives the network 'width', but module is a network"):
+        build_network(nn.Conv2d(1, 2, 3), 1, (8, 8), {"width": 3})
+
+
+@pytest.mark.parametrize("side", [1, 6, 7, 30])
+def test_alexnet_of_any_size(side):
+    assert make("alexnet", 2, (side, side)).eval()(
+        torch.empty(2, 2, side, side, device="meta")
+    ).shape == (2, 4096)
+    images = torch.rand(1, 2, side, 9)
+    framed = AtLeast(7)(images)
+    assert framed.shape[2:] == (max(7, side), 9)
+    assert torch.equal(framed[:, :, :side], images)
+    assert not framed[:, :, side:].any()
 
 
 class Plain(nn.Module):

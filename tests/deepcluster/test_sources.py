@@ -6,7 +6,12 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from sklearn_kmfeat.deepcluster.sources import channel_statistics, source_of
+from sklearn_kmfeat.deepcluster.sources import (
+    channel_statistics,
+    on_disk,
+    source_of,
+    value_range,
+)
 from sklearn_kmfeat.images import check_images
 
 CPU = torch.device("cpu")
@@ -73,6 +78,36 @@ def test_images_of_different_sizes_become_squares():
     assert batch.max() <= 1
 
 
+def test_lists_of_one_size_keep_it():
+    X = photos((9, 12, 3))
+    source, seen = source_of(checked(list(X)), None, CPU)
+    assert seen == (9, 12, 3)
+    batch, _ = source.__getitems__(torch.arange(7))
+    np.testing.assert_array_equal(batch.permute(0, 2, 3, 1).numpy(), X)
+
+
+def test_what_is_on_disk(tmp_path):
+    np.save(tmp_path / "X.npy", photos((4, 4)))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for array in (mapped, np.asarray(mapped), np.asarray(mapped)[1:]):
+        assert on_disk(array)
+    assert not on_disk(photos((4, 4))[1:])
+
+
+def test_value_range():
+    X = photos((6, 5, 3), n=40)
+    for images, expected in [(X, (0, 255)), (X / 255, (0, 1)), (X / 2.0 - 9, (-9, 118.5))]:
+        assert value_range(source_of(checked(images), None, CPU)[0]) == expected
+        tensors = torch.from_numpy(images).permute(0, 3, 1, 2)
+        assert value_range(source_of(Given(*tensors), None, CPU)[0]) == expected
+
+
+def test_palettes_are_colours():
+    image = Image.fromarray(photos((8, 8, 3), n=1)[0]).convert("P")
+    batch, _ = source_of(Given(image), None, CPU)[0].__getitems__(torch.arange(1))
+    np.testing.assert_array_equal(batch[0].permute(1, 2, 0).numpy(), np.array(image.convert("RGB")))
+
+
 def test_rows_are_images_of_one_pixel():
     source, seen = source_of(checked(np.random.rand(5, 4)), None, CPU)  # noqa: NPY002
     assert seen == (1, 1, 4)
@@ -105,7 +140,9 @@ class Given(Dataset):
         return self.items[i]
 
 
-@pytest.mark.parametrize("item", ["image.png", {"image": 1}, torch.zeros(5), 3])
+@pytest.mark.parametrize(
+    "item", ["image.png", {"image": 1}, torch.zeros(5), torch.zeros(1, 1, 4, 4), 3]
+)
 def test_dataset_of_what_is_no_image(item):
     with pytest.raises(TypeError, match=r"must be images.*Got (str|dict|Tensor|int)"):
         source_of(Given(item), None, CPU)

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torch import nn
+from torchvision import transforms
 from torchvision.transforms import v2
 
 from sklearn_kmfeat.deepcluster.views import (
@@ -101,3 +103,44 @@ def test_which_views(augment, shape, kind):
 
 def test_any_callable_is_taken_as_it_is():
     assert random_views(torch.neg, (32, 32, 3)) is torch.neg
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        v2.RandomHorizontalFlip(),
+        transforms.RandomHorizontalFlip(),
+        nn.Sequential(v2.RandomHorizontalFlip(), nn.Identity()),
+        v2.Compose([v2.RandomHorizontalFlip()]),
+        transforms.Compose([transforms.RandomHorizontalFlip()]),
+    ],
+)
+def test_all_of_torchvision_is_drawn_for_each_image(augment):
+    ramp = torch.arange(4.0).expand(60, 3, 2, 4)
+    views = random_views(augment, (2, 4, 3), (2, 4), (0.0, 3.0))(ramp)
+    mirrored = views[:, 0, 0, 0] > 1
+    assert 10 < mirrored.sum() < 50
+    torch.testing.assert_close(
+        torch.where(mirrored[:, None, None, None], views.flip(3), views), ramp
+    )
+
+
+def test_own_views_get_batches_and_come_out_in_size(images):
+    seen = []
+
+    def halve(batch):
+        seen.append(batch.shape)
+        return batch / 2
+
+    views = random_views(halve, (12, 10, 3), (6, 5))(images)
+    assert seen == [images.shape]
+    assert views.shape == (6, 3, 6, 5)
+
+
+def test_colours_in_any_range(images):
+    for low, high in [(0, 255), (-2, 3), (5, 5)]:
+        values = images * (high - low) + low
+        same = EachImage(v2.ColorJitter(), low, high)(values)
+        torch.testing.assert_close(same, values)
+    with_jitter = EachImage(v2.ColorJitter(brightness=0.5), 0, 255)(images * 255)
+    assert with_jitter.std() > 30
