@@ -87,20 +87,25 @@ class DeepClusterEstimator(
     reassign_every : int, default=1
         Epochs from one clustering to the next.
     n_components : int, default=256
-        Principal components that are clustered.
+        Principal components that are clustered; for ``head="prototypes"`` in the first clustering
+        only.
     kmeans_iter : int, default=20
         Iterations of k-means, each time.
     sobel : "auto" or bool, default="auto"
         Whether the network sees edges of the grey image instead of colours. ``"auto"``: of
-        images with three channels, and for ``"alexnet"``.
-    augment : {"default", "crop", "affine"}, callable or None, default="default"
-        Random views: ``"crop"``, crops and mirror images; ``"affine"``, small rotations, shears,
+        images with three channels, and for ``"alexnet"``; not if `module` is a network, or does not
+        ask for `in_channels`.
+    augment : {"default", "crop", "color", "affine"}, callable or None, default="default"
+        Random views: ``"crop"``, crops and mirror images; ``"color"``, the same in other colours,
+        for a network that sees them (`sobel`); ``"affine"``, small rotations, shears,
         changes of size and shifts; ``"default"``, ``"affine"`` for images with one channel,
-        otherwise ``"crop"``; a transform of torchvision, applied image by image; or any callable
-        from a batch (n, C, H, W) of float32 tensors to another.
+        otherwise ``"crop"``; a transform of torchvision, applied image by image, to values in
+        [0, 1] (bytes are divided by 255, other ranges are scaled); or any callable from a batch
+        (n, C, H, W) of float32 tensors to another.
     sampling : {"auto", "uniform", "shuffle"}, default="auto"
-        ``"uniform"``: in an epoch each cluster has the same share; ``"shuffle"``: each image
-        comes once. ``"auto"``: uniform for ``head="reset"``.
+        ``"uniform"``: in an epoch each cluster (of the first classifier) has the same share;
+        ``"shuffle"``: each image comes once. ``"auto"``: uniform for ``head="reset"``. With
+        prototypes, images that do not come keep their projection of an earlier epoch.
     optimizer : type, default=torch.optim.SGD
         Class of the optimiser.
     lr : float, default=0.05
@@ -130,11 +135,13 @@ class DeepClusterEstimator(
         A file that is written after each epoch. If it is there already, from the same
         arguments and images, `fit` goes on from it.
     callbacks : list or None, default=None
-        Of skorch, such as `LRScheduler`. What they remember is not part of a checkpoint.
+        Of skorch, such as `EarlyStopping`. What they remember is not part of a checkpoint;
+        `LRScheduler` does not change the rate of a classifier that is made new.
     net_params : dict or None, default=None
         More for `skorch.NeuralNet`; ``module__NAME`` goes to the network (``width`` of the small
         one, 16), ``head__NAME`` to the head (of ``"prototypes"``: ``temperature``, ``n_hidden``,
-        ``n_projected``).
+        ``n_projected``), ``head_optimizer__NAME`` to the SGD of a classifier that is made new (its
+        ``lr`` is `lr` / (1 - `momentum`), or 0.5 beside optimisers that are no SGD).
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit, up to `max_epochs` in all.
     random_state : int, RandomState or None, default=None
@@ -187,7 +194,9 @@ class DeepClusterEstimator(
     count as images of one pixel, or a torch Dataset. Everything is computed in float32. Arrays
     on disk and Datasets are read a batch at a time, never held whole.
 
-    When the user interrupts it, `fit` ends with the state of the last whole epoch.
+    When the user interrupts it, `fit` ends with the state of the last whole epoch. In the first
+    epoch, and while the final clusters are made, there is nothing to end with: the interrupt is
+    raised, and a `checkpoint` has the epochs that were done.
 
     References
     ----------

@@ -70,6 +70,65 @@ class CropAndFlip(RandomView):
         return maps
 
 
+class CropFlipColour(CropAndFlip):
+    """Crops, mirror images, and other colours: brightness, contrast, saturation, tint, or grey.
+
+    As ``ColorJitter`` and ``RandomGrayscale`` of torchvision do it, each image for itself; values
+    that leave the range are not cut off, and a tint stands in the place of a change of hue.
+
+    Parameters
+    ----------
+    size : (int, int) or None, default=None
+        Of the views; None is that of the images.
+    scale : (float, float), default=(0.2, 1.0)
+        Share of the area.
+    brightness, contrast, saturation : float, default=0.4
+        Each is multiplied by a number from 1 minus this to 1 plus this.
+    tint : float, default=0.2
+        The same for each channel, except where grey.
+    grey : float, default=0.2
+        Share of images that lose their colours.
+    """
+
+    def __init__(
+        self,
+        size=None,
+        scale=(0.2, 1.0),
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        tint=0.2,
+        grey=0.2,
+    ):
+        super().__init__(size, scale)
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+        self.tint = tint
+        self.grey = grey
+
+    def make_params(self, flat_inputs):
+        """Draw a map and the changes of colour of each image."""
+        n, channels = flat_inputs[0].shape[:2]
+        coloured = (torch.rand(n) >= self.grey).float()
+        tint = 1 + coloured[:, None] * _symmetric(n * channels, self.tint).view(n, channels)
+        brightness, contrast, saturation = (
+            1 + _symmetric(n, limit) for limit in (self.brightness, self.contrast, self.saturation)
+        )
+        factors = torch.column_stack([brightness, contrast, saturation * coloured, tint])
+        return super().make_params(flat_inputs) | {"factors": factors[..., None, None]}
+
+    def transform(self, images, params):
+        """Views of images (n, C, H, W)."""
+        images = super().transform(images, params)
+        factors = params["factors"].to(images.device, images.dtype)
+        brightness, contrast, saturation = (factors[:, i : i + 1] for i in range(3))
+        grey = images.mean(1, keepdim=True)
+        images = (grey + saturation * (images - grey)) * factors[:, 3:]
+        mean = images.mean((1, 2, 3), keepdim=True)
+        return brightness * (mean + contrast * (images - mean))
+
+
 class SmallAffine(RandomView):
     """Small rotations, shears, changes of size and shifts: for digits, letters and the like.
 
@@ -175,7 +234,7 @@ class Sized(nn.Module):
         return self.centre(self.views(images))
 
 
-AUGMENTATIONS = {"crop": CropAndFlip, "affine": SmallAffine}
+AUGMENTATIONS = {"crop": CropAndFlip, "color": CropFlipColour, "affine": SmallAffine}
 
 
 def of_torchvision(augment):
@@ -194,7 +253,7 @@ def random_views(augment, shape, size=None, limits=(0.0, 1.0)):
 
     Parameters
     ----------
-    augment : {"default", "crop", "affine"}, callable or None
+    augment : {"default", "crop", "color", "affine"}, callable or None
         ``"default"``: crops of colour images, small affine maps of images with one channel,
         and neither of images below 4 pixels.
     shape : (int, int, int)

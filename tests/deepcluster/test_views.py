@@ -7,6 +7,7 @@ from torchvision.transforms import v2
 from sklearn_kmfeat.deepcluster.views import (
     Centre,
     CropAndFlip,
+    CropFlipColour,
     EachImage,
     SmallAffine,
     random_views,
@@ -42,7 +43,7 @@ def test_crops_are_parts_of_the_image():
     assert 0.4 < share < 0.6
 
 
-@pytest.mark.parametrize("view", [CropAndFlip((8, 9)), SmallAffine((8, 9))])
+@pytest.mark.parametrize("view", [CropAndFlip((8, 9)), CropFlipColour((8, 9)), SmallAffine((8, 9))])
 def test_each_image_is_drawn_for_itself(view, images):
     before = images.clone()
     copies = images[:1].expand(6, -1, -1, -1)
@@ -103,6 +104,33 @@ def test_which_views(augment, shape, kind):
 
 def test_any_callable_is_taken_as_it_is():
     assert random_views(torch.neg, (32, 32, 3)) is torch.neg
+
+
+def still_colours(**changes):
+    still = dict.fromkeys(("brightness", "contrast", "saturation", "tint", "grey"), 0)
+    views = CropFlipColour(scale=(1, 1), **(still | changes))
+    views.ratio = (1, 1)
+    return views
+
+
+def test_colours(images):
+    views = still_colours()(images)
+    same = (views - images).abs().amax((1, 2, 3)) < 1e-5
+    torch.testing.assert_close(torch.where(same[:, None, None, None], views, views.flip(3)), images)
+    grey = still_colours(grey=1, tint=0.5)(images)
+    torch.testing.assert_close(grey, grey.mean(1, keepdim=True).expand(-1, 3, -1, -1))
+    one = images[:1].expand(2000, -1, -1, -1)
+    changed = {
+        "brightness": lambda views: views.mean((1, 2, 3)),
+        "contrast": lambda views: views.std((1, 2, 3)),
+        "saturation": lambda views: views.std(1).mean((1, 2)),
+        "tint": lambda views: views.mean((2, 3))[:, 0],
+    }
+    for name, measure in changed.items():
+        ratio = measure(still_colours(**{name: 0.4})(one)) / measure(one)
+        torch.testing.assert_close(ratio.min(), torch.tensor(0.6), atol=0.01, rtol=0)
+        torch.testing.assert_close(ratio.max(), torch.tensor(1.4), atol=0.01, rtol=0)
+        torch.testing.assert_close(ratio.mean(), torch.tensor(1.0), atol=0.03, rtol=0)
 
 
 @pytest.mark.parametrize(
