@@ -19,6 +19,7 @@ _VERSION = 1
 _FREE = {
     "callbacks",
     "checkpoint",
+    "cluster_space",
     "device",
     "image_shape",
     "layer",

@@ -14,23 +14,31 @@ _ROWS_TO_RANK_STARTS = 50_000
 
 
 class Projection(NamedTuple):
-    """Whitened principal components of rows, brought to unit length.
+    """Whitened principal components of rows.
 
     Attributes
     ----------
     mean : tensor of shape (d,)
     components : tensor of shape (d, n_components)
+    unit_length : bool
+        Whether rows are brought to unit length.
     """
 
     mean: torch.Tensor
     components: torch.Tensor
+    unit_length: bool
 
     def __call__(self, rows):
         """Projected rows (n, n_components)."""
-        return F.normalize((rows - self.mean.to(rows)) @ self.components.to(rows))
+        rows = (rows - self.mean.to(rows)) @ self.components.to(rows)
+        return F.normalize(rows) if self.unit_length else rows
+
+    def cpu(self):
+        """The same on the CPU."""
+        return self._replace(mean=self.mean.cpu(), components=self.components.cpu())
 
 
-def fit_projection(rows, n_components):
+def fit_projection(rows, n_components, unit_length=True):
     """Principal components of rows, each divided by its standard deviation.
 
     Directions in which the rows hardly vary are left out.
@@ -40,6 +48,8 @@ def fit_projection(rows, n_components):
     rows : tensor of shape (n, d)
     n_components : int
         At most so many.
+    unit_length : bool, default=True
+        Whether rows are brought to unit length in the end.
 
     Returns
     -------
@@ -53,7 +63,8 @@ def fit_projection(rows, n_components):
     kept = min(n_components, int((eigenvalues > 1e-6 * eigenvalues[0]).sum()))
     kept = max(kept, 1)
     components = vectors[:, :kept] / eigenvalues[:kept].clamp(min=1e-12).sqrt()
-    return Projection(*(part.to(rows.dtype).to(rows.device) for part in (moments.mean, components)))
+    mean, components = (part.to(rows.dtype).to(rows.device) for part in (moments.mean, components))
+    return Projection(mean, components, unit_length)
 
 
 def whitened(rows, n_components):

@@ -28,7 +28,7 @@ from ..images import check_images, remember, warn_if_flattened
 from ..progress import FitProgress
 from .assembly import new_net
 from .checkpoint import read_checkpoint, run_fingerprint, write_checkpoint
-from .clustering import Projection, final_clusters, fit_projection, simple_silhouette
+from .clustering import final_clusters, fit_projection, simple_silhouette
 from .guard import CollapseGuard
 from .heads import HEADS
 from .net import own_generators
@@ -41,6 +41,7 @@ _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _IMAGES_PER_LABEL = 10
 # K clusters lie in K - 1 dimensions; whitening many more drowns them in what varies little.
 _COMPONENTS_PER_CLUSTER = 2
+_LEAST_COMPONENTS = 6
 _SPACES = ("embedding", "clusters")
 _BAR = 20
 
@@ -121,6 +122,12 @@ class DeepClusterEstimator(
     batch_size : "auto" or int, default="auto"
         Images in a step. ``"auto"``: 256, or fewer (16 at least) so that an epoch has 40 steps:
         a classifier that is made new for each clustering needs them.
+    cluster_space : {"auto", "embedding", "projection"}, default="auto"
+        Where the final clusters are made, of the first 2 * `n_clusters` (at least six) whitened
+        principal components: those of the embedding, brought to unit length; or those of the
+        projection in the head, for ``head="prototypes"``. ``"auto"``: the projection for
+        prototypes of images with three channels, which was better for photographs; the embedding
+        was better for digits.
     layer : str, default="embedding"
         What `transform` gives: ``"embedding"``, what the network says, before its last ReLU;
         ``"clusters"``, the space in which the clusters are; or the name of a layer of the
@@ -155,8 +162,7 @@ class DeepClusterEstimator(
     labels_ : ndarray of shape (n,)
         The cluster of each image.
     cluster_centers_ : ndarray of shape (n_clusters, d)
-        In the space of `transform` with ``layer="clusters"``: the first 2 * `n_clusters`
-        whitened principal components of the embedding, brought to unit length.
+        In the space of `transform` with ``layer="clusters"``, that of `cluster_space`.
     inertia_ : float
         Sum of squared distances of the images to their centres.
     history_ : list of dict
@@ -237,6 +243,7 @@ class DeepClusterEstimator(
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": [_NOT_NEGATIVE],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
+        "cluster_space": [StrOptions({"auto", "embedding", "projection"})],
         "layer": [str],
         "device": [str, torch.device, None],
         "precision": [StrOptions({"exact", "fast"})],
@@ -270,6 +277,7 @@ class DeepClusterEstimator(
         momentum=0.9,
         weight_decay=1e-5,
         batch_size="auto",
+        cluster_space="auto",
         layer="embedding",
         device=None,
         precision="exact",
@@ -299,6 +307,7 @@ class DeepClusterEstimator(
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.batch_size = batch_size
+        self.cluster_space = cluster_space
         self.layer = layer
         self.device = device
         self.precision = precision
@@ -334,7 +343,7 @@ class DeepClusterEstimator(
         device = resolve_device(self.device)
         images = self._checked(X, reset=True)
         source, shape = source_of(X if images is None else images, self.input_size, device)
-        self._check_numbers(len(source))
+        self._check_parameters(len(source))
         y = _as_classes(y, len(source))
         progress = FitProgress(self, X)
         with own_generators(device), matmul_precision(self.precision), torch.enable_grad():
@@ -441,11 +450,16 @@ class DeepClusterEstimator(
             raise ValueError(f"X has {shape[2]} channels, but fit saw {self._seen[2]}.")
         return source
 
-    def _check_numbers(self, n_images):
+    def _check_parameters(self, n_images):
         if n_images < max(2, self.n_clusters):
             raise ValueError(
                 f"n_samples={n_images} should be >= {max(2, self.n_clusters)}, for "
                 f"n_clusters={self.n_clusters}."
+            )
+        if self.cluster_space == "projection" and self.head != "prototypes":
+            raise ValueError(
+                "cluster_space='projection' is that of head='prototypes', but head is "
+                f"{self.head!r}."
             )
         asked = self._pseudo_labels(n_images)
         if not asked or not all(isinstance(k, Integral) and 1 <= k <= n_images for k in asked):
@@ -538,9 +552,12 @@ class DeepClusterEstimator(
     def _fitted(self, net, source, shape):
         """The fitted attributes of a net."""
         with torch.no_grad():
-            embeddings = net.embeddings(source)
-            space = fit_projection(embeddings, _COMPONENTS_PER_CLUSTER * self.n_clusters)
-            rows = space(embeddings)
+            projected = self._uses_projection(shape)
+            described = net.embeddings(source)
+            described = net.projected(described) if projected else described
+            n_components = max(_LEAST_COMPONENTS, _COMPONENTS_PER_CLUSTER * self.n_clusters)
+            space = fit_projection(described, n_components, unit_length=not projected)
+            rows = space(described)
             rng = np.random.RandomState(net.recipe.derived_seed(3))
             found = final_clusters(rows, self.n_clusters, rng)
             labels = nearest(rows, found.centers)[0]
@@ -554,16 +571,25 @@ class DeepClusterEstimator(
             "n_pseudo_labels_": net.recipe.n_labels,
             "filters_": None if filters is None else filters.cpu().numpy(),
             "net_": net,
-            "_space": Projection(*(part.cpu() for part in space)),
+            "_space": space.cpu(),
+            "_projected": projected,
             "_seen": shape,
         }
+
+    def _uses_projection(self, shape):
+        """Whether the final clusters are made of what the head makes of the embeddings."""
+        if self.cluster_space == "auto":
+            return self.head == "prototypes" and shape[2] == 3
+        return self.cluster_space == "projection"
 
     def _rows(self, X, layer):
         """The embedding (n, d) of images, or where they are in the space of the clusters."""
         source = self._source(X)
         with torch.no_grad(), matmul_precision(self.precision):
             embeddings = self.net_.forward(source, device=self.net_.device)
-            return self._space(embeddings) if layer == "clusters" else embeddings
+            if layer == "embedding":
+                return embeddings
+            return self._space(self.net_.projected(embeddings) if self._projected else embeddings)
 
     def _clusters(self, rows):
         return nearest(rows, torch.from_numpy(self.cluster_centers_).to(rows))[0]

@@ -103,9 +103,13 @@ class PrototypesHead(nn.Module):
             prototypes = getattr(self, f"prototypes{i}")
             prototypes.copy_(F.normalize(sums_by_label(self.bank, own, len(prototypes))))
 
+    def projected(self, embeddings):
+        """Projections (n, n_projected) of unit length, of embeddings (n, d)."""
+        return F.normalize(self.projection(embeddings).float())
+
     def forward(self, embeddings, index):
         """Logits (n, k) of each classifier; the projections go into the bank at `index`."""
-        rows = F.normalize(self.projection(embeddings).float())
+        rows = self.projected(embeddings)
         self.bank[index] = rows.detach()
         prototypes = [getattr(self, f"prototypes{i}") for i in range(self.n_classifiers)]
         return [rows @ own.T / self.temperature for own in prototypes]

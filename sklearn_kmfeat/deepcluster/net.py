@@ -360,6 +360,11 @@ class _DeepClusterNet(NeuralNet):
             raise ValueError(f"The network gives embeddings that are not finite: {_SMALLER_STEPS}")
         return embeddings
 
+    def projected(self, embeddings):
+        """Projections of embeddings (n, d), by the head."""
+        self._set_training(False)
+        return self.module_.head.projected(embeddings)
+
     def _compared(self, labels):
         """What is to be said of new pseudo-labels."""
         now, k = labels[0], self.recipe.n_labels[0]

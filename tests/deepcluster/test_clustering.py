@@ -31,6 +31,9 @@ def test_projection_is_that_of_scikit_learn(blobs):
     got = fit_projection(X, 3)(X).numpy()
     signs = np.sign((got * expected).sum(0))
     np.testing.assert_allclose(got * signs, expected, atol=1e-4)
+    longer = fit_projection(X, 3, unit_length=False).cpu()(X)
+    np.testing.assert_allclose(longer.var(0), 1, rtol=1e-4)
+    torch.testing.assert_close(F.normalize(longer), fit_projection(X, 3)(X))
 
 
 def test_projection_leaves_out_what_does_not_vary(blobs):

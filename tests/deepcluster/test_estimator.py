@@ -117,6 +117,23 @@ def test_predict_is_labels_on_the_training_images(head):
     np.testing.assert_allclose(estimator.transform(X[5:9]), estimator.transform(X)[5:9], atol=1e-4)
 
 
+def test_space_of_the_clusters():
+    X, _ = images((8, 8, 3))
+    fits = {
+        space: tiny(head="prototypes", cluster_space=space, layer="clusters").fit(X)
+        for space in ("auto", "projection", "embedding")
+    }
+    assert_same_fit(fits["auto"], fits["projection"])
+    rows = fits["projection"].transform(X)
+    np.testing.assert_allclose(np.cov(rows.T), np.eye(6), atol=1e-3)
+    rows = fits["embedding"].transform(X)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
+    for fit in fits.values():
+        np.testing.assert_array_equal(fit.predict(X), fit.labels_)
+    with pytest.raises(ValueError, match="is that of head='prototypes', but head is 'reset'"):
+        tiny(cluster_space="projection").fit(X)
+
+
 def test_classes_only_watch():
     X, y = images()
     with_y = tiny().fit(X, y)

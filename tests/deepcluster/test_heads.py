@@ -51,6 +51,7 @@ def test_logits_are_cosines_and_the_bank_is_written():
     rows, index = embeddings(), torch.tensor([3, 1, 0, 7])
     first, second = head(rows[:4], index)
     projected = head.bank[index]
+    torch.testing.assert_close(projected, head.projected(rows[:4]))
     torch.testing.assert_close(projected.norm(dim=1), torch.ones(4))
     torch.testing.assert_close(first, projected @ head.prototypes0.T / 0.1)
     assert second.shape == (4, 3)
