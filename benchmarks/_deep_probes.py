@@ -13,7 +13,6 @@ from _linear import ridge_accuracy
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import LRScheduler
 
 from sklearn_kmfeat import DeepClusterEstimator, KMeansFilterLearner
 from sklearn_kmfeat.datasets import (
@@ -32,7 +31,7 @@ EPOCHS = {"digits": 6, "probes": 30}
 #: For the digits: twice as wide as the default, to be worth a linear classifier.
 WIDE = {"net_params": {"module__width": 32}}
 #: For the probes: prototypes, two classifiers of 500 pseudo-labels.
-PROTOTYPES = {"head": "prototypes", "n_pseudo_labels": (500, 500)}
+PROTOTYPES = {"head": "prototypes", "n_pseudo_labels": (500, 500), "lr_schedule": "cosine"}
 #: As many values for an image as conv3 has, with four cells.
 N_FILTERS = 1024
 
@@ -106,7 +105,9 @@ def probes(X, X_test, y, y_test, max_epochs, seeds):
     data = X, X_test, y, y_test
     rows = []
     for name, epochs in {"learned": max_epochs, "random": 0}.items():
-        fits = [_fit(_scheduled(epochs, **PROTOTYPES), X, seed) for seed in seeds]
+        fits = [
+            _fit(DeepClusterEstimator(max_epochs=epochs, **PROTOTYPES), X, seed) for seed in seeds
+        ]
         for layer in LAYERS:
             found = [_probe(learner.set_params(layer=layer), *data) for learner, _ in fits]
             rows.append(result_row("CIFAR-10", f"{name} {layer}", "test accuracy", found, fits))
@@ -115,12 +116,6 @@ def probes(X, X_test, y, y_test, max_epochs, seeds):
     found = [_probe(fit[0], *data)]
     rows.append(result_row("CIFAR-10", f"{n_filters:,} filters", "test accuracy", found, [fit]))
     return rows
-
-
-def _scheduled(max_epochs, **options):
-    """A learner whose learning rate falls to zero, as half a cosine."""
-    schedule = LRScheduler("CosineAnnealingLR", T_max=max(1, max_epochs))
-    return DeepClusterEstimator(max_epochs=max_epochs, callbacks=[("lr", schedule)], **options)
 
 
 def _fit(learner, X, seed):
