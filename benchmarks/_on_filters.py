@@ -14,20 +14,6 @@ from sklearn_kmfeat.deepcluster.networks import conv_block
 N_PATCHES = 60_000
 
 
-class Fixed(nn.Module):
-    """A module that is not learned and always computes in float32."""
-
-    def __init__(self, module):
-        super().__init__()
-        self.module = module.requires_grad_(False)
-
-    def forward(self, images):
-        """What the module gives."""
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            maps = self.module(images.float().contiguous())
-        return maps.contiguous(memory_format=torch.channels_last)
-
-
 class Residual(nn.Module):
     """Two convolutions and a shortcut, to half as many locations and twice as many channels."""
 
@@ -56,7 +42,7 @@ def on_filters(filters):
     """
     width = len(filters.filters)
     return nn.Sequential(
-        Fixed(filters),
+        filters.requires_grad_(False),
         nn.BatchNorm2d(width),
         conv_block(width, width, 1),
         conv_block(width, width, 3, padding=1),

@@ -89,11 +89,11 @@ def autocast(precision, device):
     -------
     context manager
     """
-    there = {"cuda": True, "cpu": _has_bfloat16()}.get(device.type, False)
+    there = {"cuda": True, "cpu": has_bfloat16()}.get(device.type, False)
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "fast" and there)
 
 
-def _has_bfloat16():
+def has_bfloat16():
     """Whether the processor multiplies numbers in bfloat16; old releases of torch cannot tell."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))

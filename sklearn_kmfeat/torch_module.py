@@ -84,6 +84,11 @@ class DenseEncoder(nn.Module):
         """
         if self.ready and images.ndim == 2:
             images = images[:, :, None, None]
+        # Distances that are differences of large numbers need all their digits.
+        with torch.autocast(images.device.type, enabled=False):
+            return self._encoded(images)
+
+    def _encoded(self, images):
         images = images.to(self.filters.dtype).permute(0, 2, 3, 1)
         codes = self._codes()
         locations = self.grid.map_shape(images.shape[1:3])

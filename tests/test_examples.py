@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import make_classification
 from sklearn.utils import Bunch
 
@@ -37,7 +38,8 @@ def benchmark_module(monkeypatch):
     before = set(sys.modules)
     yield lambda name: load("benchmarks", name)
     for name in set(sys.modules) - before:
-        if name in ("_data", "_deep_rows", "_deep_speed", "_linear", "_report", "_cifar"):
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).parent == ROOT / "benchmarks":
             del sys.modules[name]
 
 
@@ -104,6 +106,17 @@ def test_deep_study_on_a_handful_of_digits(benchmark_module):
     assert row["nmi"].count("to") == 1
 
 
+def test_network_on_filters(benchmark_module, photos):
+    module = benchmark_module("_on_filters")
+    learned = module.learned_filters(photos.images, n_filters=6)
+    network = module.on_filters(learned)
+    images = torch.rand(2, 3, 32, 32)
+    assert network(images).shape == (2, 12, 7, 7)
+    assert [p.shape[0] for p in network.parameters() if not p.requires_grad] == [6]
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(network[0](images), learned(images.double()).float())
+
+
 def test_probes_on_a_handful_of_digits(benchmark_module):
     probes = benchmark_module("_deep_probes")
     sample = load_mnist_sample()
@@ -117,6 +130,9 @@ def test_epochs_of_the_speed_benchmark(benchmark_module):
     ours, theirs = speed.epochs(load_mnist_sample().images[:120], "small", "cpu", 1)
     assert ours[0] > 0
     assert theirs[0] > 0
+    fast, exact = speed.precisions(load_mnist_sample().images[:120], "small", 1)
+    assert fast[0] > 0
+    assert exact[0] > 0
 
 
 def test_ridge_of_the_accuracy_benchmark(benchmark_module):
