@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from time import process_time
 
 import numpy as np
-import torch
 from _data import train_and_test
 from _deep_rows import result_row
 from _on_filters import learned_filters, on_filters
@@ -140,7 +139,6 @@ def _fits(estimators, X, y, seeds):
 
 def _fit(estimator, X, y, seed):
     """A classifier by majority of its clusters, and the processor seconds of its fit."""
-    torch.set_num_threads(1)
     begin = process_time()
     fit = ClusterClassifier(clone(estimator).set_params(random_state=seed)).fit(X, y)
     return fit, process_time() - begin

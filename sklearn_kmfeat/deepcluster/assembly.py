@@ -58,9 +58,15 @@ def new_net(estimator, source, shape, n_labels, seed, device):
         "head_optimizer": fresh_options,
         "recipe": recipe_of(estimator, shape, n_labels, seed, limits),
     }
+    if fresh_options and estimator.head != "reset":
+        raise ValueError(
+            f"net_params has head_optimizer__{next(iter(fresh_options))}, but only head='reset' "
+            "makes a classifier new."
+        )
     known = inspect.signature(estimator.optimizer).parameters
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in known.values())
     for name in ("momentum", "weight_decay"):
-        if name in known:
+        if name in known or takes_all:
             arguments[f"optimizer__{name}"] = getattr(estimator, name)
     return _DeepClusterNet(DeepClusterModule, **(arguments | options))
 

@@ -1,6 +1,7 @@
 """The state of a run on disk: written whole or not at all, read without running code."""
 
 import os
+import re
 import zlib
 from functools import partial
 from numbers import Integral
@@ -9,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .sources import DatasetImages
+from .views import of_torchvision
 
 _FORMAT = "sklearn_kmfeat.DeepClusterEstimator"
-_VERSION = 1
+_VERSION = 2
 # Parameters that may change and the run still goes on; pseudo-labels are held against what they
 # mean, the seed only where it is given, the number of epochs where the learning rate follows it.
 _FREE = {
@@ -47,6 +50,7 @@ def write_checkpoint(path, fingerprint, state):
         Of tensors, str, numbers, lists and dicts.
     """
     path = Path(path).resolve()
+    state = _plain(state)
     content = {"format": _FORMAT, "version": _VERSION, "fingerprint": fingerprint, "state": state}
     content["checksum"] = checksum(fingerprint, state)
     # One name for all writes: what a killed one leaves is overwritten by the next.
@@ -111,9 +115,19 @@ def _content(path):
             raise _damaged(path) from error
 
 
+def _plain(value):
+    """With the numbers of Python in place of NumPy's, which a file without code cannot hold."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(part) for part in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _damaged(path):
     return ValueError(
-        f"The checkpoint {str(path)!r} is damaged and cannot be read. Remove it to start anew."
+        f"The checkpoint {str(path)!r} is damaged, or no checkpoint, and cannot be read. Choose "
+        "another path, or remove the file to start anew."
     )
 
 
@@ -182,30 +196,43 @@ def _deciding(net_params):
 def _checksum_of_images(source):
     if isinstance(source, DatasetImages):
         files = getattr(source.dataset, "samples", None)
-        return None if files is None else checksum(list(files))
+        return checksum(*files) if isinstance(files, list | tuple) else None
     n_read = min(len(source), _IMAGES_IN_CHECKSUM)
     places = torch.linspace(0, len(source) - 1, n_read, dtype=torch.float64).long()
     return checksum(*(source.__getitems__(index)[0] for index in places.split(100)))
 
 
 def _described(value):
-    """A parameter as something that a checkpoint can hold and a new process can repeat."""
+    """A parameter as something that a checkpoint can hold and a new process can repeat.
+
+    Of networks the layers count, and not the weights, which a checkpoint replaces; of transforms
+    their settings; of functions the name.
+    """
     if isinstance(value, dict):
         return {str(name): _described(part) for name, part in value.items()}
     if isinstance(value, tuple | list):
         return tuple(_described(part) for part in value)
     if isinstance(value, partial):
         return tuple(_described(part) for part in (value.func, value.args, value.keywords))
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
     if isinstance(value, np.generic):
         return value.item()
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return f"{tuple(value.shape)} ({checksum(torch.as_tensor(value)):08x})"
     named = value if hasattr(value, "__qualname__") else type(value)
     name = f"{named.__module__}.{named.__qualname__}"
-    if isinstance(value, nn.Module):
-        # A network with its weights, or a transform with its settings.
-        return f"{name} ({checksum(repr(value), value.state_dict()):08x})"
+    if isinstance(value, nn.Module) or of_torchvision(value):
+        settings = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+        return f"{name} ({checksum(settings, _shapes(value)):08x})"
     return name
+
+
+def _shapes(module):
+    if not isinstance(module, nn.Module):
+        return None
+    tensors = module.state_dict(keep_vars=True).items()
+    return [(name, tuple(each.shape)) for name, each in tensors if not is_lazy(each)]
 
 
 def _refuse_foreign(path, found, expected):

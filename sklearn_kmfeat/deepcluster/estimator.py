@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from contextlib import contextmanager
 from numbers import Integral, Real
 from time import perf_counter
 
@@ -31,7 +32,7 @@ from .checkpoint import read_checkpoint, run_fingerprint, write_checkpoint
 from .clustering import final_clusters, fit_projection, simple_silhouette
 from .guard import CollapseGuard
 from .heads import HEADS
-from .net import own_generators
+from .net import own_generators, seed_generators
 from .networks import NETWORKS, probe_rows
 from .sources import is_dataset, source_of
 from .views import AUGMENTATIONS
@@ -72,7 +73,8 @@ class DeepClusterEstimator(
         The network: a small one for images of 28 to 64 pixels; the AlexNet of [1]_ with batch
         normalisation; torchvision's; or any that gives rows (n, d) or maps (n, d, H, W). A class
         or callable is called with `in_channels` and `image_size` if it knows these names; a
-        network is copied, with its weights. A ReLU that ends it is moved into the head.
+        network is copied, with its weights. A ReLU that ends it, if it gives rows, is moved into
+        the head.
     head : {"reset", "prototypes"}, default="reset"
         ``"reset"``: clusters of whitened features, and a linear classifier made new for each
         clustering [1]_; better for digits, and for few images. ``"prototypes"``: clusters of
@@ -142,15 +144,17 @@ class DeepClusterEstimator(
         A file that is written after each epoch. If it is there already, from the same
         arguments and images, `fit` goes on from it.
     callbacks : list or None, default=None
-        Of skorch, such as `EarlyStopping`. What they remember is not part of a checkpoint;
-        `LRScheduler` does not change the rate of a classifier that is made new.
+        Of skorch, such as ``EarlyStopping(monitor="train_loss")``; if one stops it, `fit` warns.
+        What they remember is not part of a checkpoint. `LRScheduler` does not change the rate of a
+        classifier that is made new, and goes with a constant `lr_schedule` only.
     net_params : dict or None, default=None
         More for `skorch.NeuralNet`; ``module__NAME`` goes to the network (``width`` of the small
         one, 16), ``head__NAME`` to the head (of ``"prototypes"``: ``temperature``, ``n_hidden``,
         ``n_projected``), ``head_optimizer__NAME`` to the SGD of a classifier that is made new (its
         ``lr`` is `lr` / (1 - `momentum`), or 0.5 beside optimisers that are no SGD).
     warm_start : bool, default=False
-        Whether `fit` goes on from the last fit, up to `max_epochs` in all.
+        Whether `fit` goes on from the last fit, up to `max_epochs` in all. Of other images, or a
+        Dataset without `samples`, new clusters are made; the network is kept.
     random_state : int, RandomState or None, default=None
         Decides everything that is random.
     verbose : int, default=0
@@ -342,11 +346,17 @@ class DeepClusterEstimator(
         """
         device = resolve_device(self.device)
         images = self._checked(X, reset=True)
-        source, shape = source_of(X if images is None else images, self.input_size, device)
-        self._check_parameters(len(source))
-        y = _as_classes(y, len(source))
-        progress = FitProgress(self, X)
-        with own_generators(device), matmul_precision(self.precision), torch.enable_grad():
+        given = X if images is None else images
+        with (
+            own_generators(device),
+            matmul_precision(self.precision),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
+            source, shape = source_of(given, self.input_size, device)
+            self._check_parameters(len(source))
+            y = _as_classes(y, len(source))
+            progress = FitProgress(self, X)
             net, fingerprint = self._net_for(source, shape, device)
             finished = self._learn(net, source, y, progress, fingerprint, shape)
             fitted = self._fitted(net, source, shape) | {"_fingerprint": fingerprint}
@@ -394,9 +404,8 @@ class DeepClusterEstimator(
         """
         if self.layer in _SPACES:
             return self._rows(X, self.layer).cpu().numpy()
-        source = self._source(X)
-        self._check_layer(self.net_)
-        with torch.no_grad(), matmul_precision(self.precision):
+        with self._describing(X) as source:
+            self._check_layer(self.net_)
             return self.net_.layer_rows(source, self.layer, probe_rows).numpy()
 
     def score(self, X, y=None):
@@ -441,7 +450,6 @@ class DeepClusterEstimator(
 
     def _source(self, X):
         """Batches of images for a fitted estimator."""
-        check_is_fitted(self)
         self._validate_params()
         images = self._checked(X, reset=False)
         device = torch.device(self.net_.device)
@@ -507,14 +515,14 @@ class DeepClusterEstimator(
         if warm:
             state = self.net_.state()
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        seed = seed if state is None else state["seed"]
-        net = new_net(self, source, shape, n_labels, int(seed), device).initialize()
+        seed = int(seed if state is None else state["seed"])
+        seed_generators(seed, device)
+        net = new_net(self, source, shape, n_labels, seed, device).initialize()
         if self.layer not in _SPACES:
             self._check_layer(net)
-        if warm:
-            known = self._fingerprint["checksum of images"]
-            if known is None or known != fingerprint["checksum of images"]:
-                state = _without_images(state, net)
+            net.layer_width(self.layer, shape, probe_rows)
+        if warm and not _same_images(self._fingerprint, fingerprint):
+            state = _without_images(state, net)
         if state is not None:
             _load(net, state, warm)
         return net, fingerprint
@@ -551,6 +559,7 @@ class DeepClusterEstimator(
 
     def _fitted(self, net, source, shape):
         """The fitted attributes of a net."""
+        seed_generators(net.recipe.derived_seed(5), torch.device(net.device))
         with torch.no_grad():
             projected = self._uses_projection(shape)
             described = net.embeddings(source)
@@ -584,12 +593,21 @@ class DeepClusterEstimator(
 
     def _rows(self, X, layer):
         """The embedding (n, d) of images, or where they are in the space of the clusters."""
-        source = self._source(X)
-        with torch.no_grad(), matmul_precision(self.precision):
+        with self._describing(X) as source:
             embeddings = self.net_.forward(source, device=self.net_.device)
             if layer == "embedding":
                 return embeddings
             return self._space(self.net_.projected(embeddings) if self._projected else embeddings)
+
+    @contextmanager
+    def _describing(self, X):
+        """Batches of X, without gradients; a Dataset that draws numbers draws those of `fit`."""
+        check_is_fitted(self)
+        device = torch.device(self.net_.device)
+        with own_generators(device), matmul_precision(self.precision), torch.no_grad():
+            source = self._source(X)
+            seed_generators(self.net_.recipe.derived_seed(5), device)
+            yield source
 
     def _clusters(self, rows):
         return nearest(rows, torch.from_numpy(self.cluster_centers_).to(rows))[0]
@@ -611,6 +629,12 @@ def _as_classes(y, n_images):
     if len(y) != n_images:
         raise ValueError(f"y has {len(y)} classes for {n_images} images.")
     return np.unique(y, return_inverse=True)[1]
+
+
+def _same_images(before, now):
+    """Whether two runs are sure to have the same images."""
+    names = ("n_images", "checksum of images")
+    return now[names[1]] is not None and all(before[name] == now[name] for name in names)
 
 
 def _without_images(state, net):

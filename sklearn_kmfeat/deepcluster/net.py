@@ -286,8 +286,7 @@ class _DeepClusterNet(NeuralNet):
         if self.recipe.lr_schedule == "constant":
             return
         factor = (1 + math.cos(math.pi * done)) / 2
-        optimizers = self.optimizer_, getattr(self, "head_optimizer_", None)
-        for group in (group for each in optimizers if each for group in each.param_groups):
+        for group in (group for each in self._all_optimizers() for group in each.param_groups):
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
@@ -331,6 +330,8 @@ class _DeepClusterNet(NeuralNet):
                 [cluster(rows, min(k, len(rows)), recipe.kmeans_iter, rng) for k in recipe.n_labels]
             )
             head.renew(labels)
+        if hasattr(self, "head_optimizer_"):
+            self.head_optimizer_.state.clear()
         self._record |= self._compared(labels.cpu()) | {
             "seconds_features": described - begin,
             "seconds_clustering": perf_counter() - described,
@@ -398,7 +399,8 @@ class _DeepClusterNet(NeuralNet):
         return {
             "seed": self.recipe.seed,
             "module": copy.deepcopy(self.module_.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer_.state_dict()),
+            "optimizers": copy.deepcopy([each.state_dict() for each in self._all_optimizers()]),
+            "kind of optimizer": type(self.optimizer_).__name__,
             "labels": self.labels_,
             "records": [dict(record) for record in self.records_],
         }
@@ -413,16 +415,11 @@ class _DeepClusterNet(NeuralNet):
         own_rates : bool, default=False
             Keep the learning rate, the momentum and the like that this net was made with.
         """
-        rates = [
-            {name: value for name, value in group.items() if name != "params"}
-            for group in self.optimizer_.param_groups
-        ]
+        if state["kind of optimizer"] != type(self.optimizer_).__name__:
+            raise ValueError(f"The optimizer was {state['kind of optimizer']}.")
         self.module_.load_state_dict(state["module"])
-        self.optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
-        if own_rates:
-            for group, own in zip(self.optimizer_.param_groups, rates, strict=True):
-                group.pop("initial_lr", None)
-                group.update(own)
+        for optimizer, found in zip(self._all_optimizers(), state["optimizers"], strict=True):
+            _load_optimizer(optimizer, found, own_rates)
         self.labels_ = state["labels"]
         self.records_ = [dict(record) for record in state["records"]]
         self.initialize_history()
@@ -430,6 +427,10 @@ class _DeepClusterNet(NeuralNet):
             self.history.new_epoch()
             for name, value in record.items():
                 self.history.record(name, value)
+
+    def _all_optimizers(self):
+        fresh = [self.head_optimizer_] if hasattr(self, "head_optimizer_") else []
+        return [self.optimizer_, *fresh]
 
     def layer_width(self, layer, shape, as_rows):
         """Length of a row of `layer_rows`, for images (H, W, C)."""
@@ -477,6 +478,19 @@ class _DeepClusterNet(NeuralNet):
         finally:
             handle.remove()
         return torch.cat(found)
+
+
+def _load_optimizer(optimizer, state, own_rates):
+    """Take over what an optimiser remembers, and its rates if they are not to be its own."""
+    rates = [
+        {name: value for name, value in group.items() if name != "params"}
+        for group in optimizer.param_groups
+    ]
+    optimizer.load_state_dict(copy.deepcopy(state))
+    if own_rates:
+        for group, own in zip(optimizer.param_groups, rates, strict=True):
+            group.pop("initial_lr", None)
+            group.update(own)
 
 
 def _spread(rows):

@@ -169,7 +169,8 @@ def build_network(module, in_channels, image_size, options):
 def cut_last_relu(network, images):
     """Take the ReLU that ends a network away, in place; returns whether there was one.
 
-    It ends the network if it runs once and what it gives is what comes out.
+    It ends the network if it runs once and what it gives is what comes out, as rows: from maps,
+    the average over their locations is still to come.
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ def cut_last_relu(network, images):
     outputs = {}
 
     def note(layer, inputs, output):
-        outputs.setdefault(layer, []).append(output)
+        outputs.setdefault(layer, []).append((output, output._version))
 
     layers = [layer for layer in network.modules() if isinstance(layer, nn.ReLU)]
     handles = [layer.register_forward_hook(note) for layer in layers]
@@ -190,7 +191,14 @@ def cut_last_relu(network, images):
     finally:
         for handle in handles:
             handle.remove()
-    last = [layer for layer, found in outputs.items() if len(found) == 1 and found[0] is result]
+    if not isinstance(result, torch.Tensor) or result.dim() != 2:
+        return False
+    last = []
+    for layer, found in outputs.items():
+        output, version = found[0]
+        # What works in place gives the same tensor, in another version.
+        if len(found) == 1 and output is result and version == result._version:
+            last.append(layer)
     names = [
         name
         for name, layer in network.named_modules(remove_duplicate=False)

@@ -73,8 +73,9 @@ class CropAndFlip(RandomView):
 class CropFlipColour(CropAndFlip):
     """Crops, mirror images, and other colours: brightness, contrast, saturation, tint, or grey.
 
-    As ``ColorJitter`` and ``RandomGrayscale`` of torchvision do it, each image for itself; values
-    that leave the range are not cut off, and a tint stands in the place of a change of hue.
+    As ``ColorJitter`` and ``RandomGrayscale`` of torchvision do it, each image for itself; 0 is
+    black, values that leave the range are not cut off, and a tint stands in the place of a change
+    of hue.
 
     Parameters
     ----------
@@ -243,9 +244,8 @@ def of_torchvision(augment):
         return any(map(of_torchvision, augment))
     if isinstance(augment, RandomView):
         return False
-    return isinstance(augment, v2.Transform) or type(augment).__module__.startswith(
-        "torchvision.transforms."
-    )
+    kinds = type(augment).__mro__
+    return any(kind.__module__.startswith("torchvision.transforms.") for kind in kinds)
 
 
 def random_views(augment, shape, size=None, limits=(0.0, 1.0)):

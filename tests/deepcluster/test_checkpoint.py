@@ -1,10 +1,11 @@
-import copy
+import types
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision import transforms
 from torchvision.transforms import v2
 
 from sklearn_kmfeat import DeepClusterEstimator
@@ -147,6 +148,10 @@ def test_of_another_run(tmp_path, state):
         read_checkpoint(tmp_path / "run.pt", RUN | {"lr": 0.1})
 
 
+def warp(image):
+    return image
+
+
 def test_fingerprint():
     X = np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4)
 
@@ -161,11 +166,17 @@ def test_fingerprint():
     assert same["optimizer"] == "torch.optim.sgd.SGD"
     reading = {"module__width": 8, "iterator_train__num_workers": 2}
     assert fingerprint(net_params=reading) == fingerprint(net_params={"module__width": 8})
-    network = nn.Linear(2, 3)
-    assert fingerprint(module=network) == fingerprint(module=copy.deepcopy(network))
-    assert fingerprint(module=network) != fingerprint(module=nn.Linear(2, 3))
-    turns = [fingerprint(augment=v2.Compose([v2.RandomRotation(d)])) for d in (5, 5, 180)]
-    assert turns[0] == turns[1] != turns[2]
+    assert fingerprint(module=nn.Linear(2, 3)) == fingerprint(module=nn.Linear(2, 3))
+    assert fingerprint(module=nn.Linear(2, 3)) != fingerprint(module=nn.Linear(2, 4))
+    fingerprint(module=nn.LazyLinear(2))
+    for kind in (v2, transforms):
+        turns = [fingerprint(augment=kind.Compose([kind.RandomRotation(d)])) for d in (5, 5, 180)]
+        assert turns[0] == turns[1] != turns[2]
+    addressed = fingerprint(augment=v2.Compose([v2.RandomRotation(5), warp]))
+    with_another_address = types.FunctionType(warp.__code__, globals(), "warp")
+    assert addressed == fingerprint(
+        augment=v2.Compose([v2.RandomRotation(5), with_another_address])
+    )
     for other in (
         fingerprint(lr=0.1),
         fingerprint(random_state=0),
@@ -175,6 +186,7 @@ def test_fingerprint():
         fingerprint(module=nn.Linear(2, 3)),
         fingerprint(augment=v2.RandomRotation(5)),
         fingerprint(augment=partial(torch.mul, other=2)),
+        fingerprint(augment=partial(torch.mul, other=torch.ones(2))),
         fingerprint(X=X + np.uint8(1)),
         fingerprint(X=X ^ (np.arange(5) == 2)[:, None, None]),
     ):

@@ -25,6 +25,7 @@ from sklearn_kmfeat import (
     DeepClusterEstimator,
     FilterDisplay,
     HistoryDisplay,
+    backend,
 )
 from sklearn_kmfeat.datasets import load_cifar10_sample, load_mnist_sample
 from sklearn_kmfeat.metrics import purity_score
@@ -241,6 +242,8 @@ def test_rate_of_what_starts_anew(optimizer):
 
     assert rate() == pytest.approx(0.1 if optimizer is torch.optim.SGD else 0.5)
     assert rate(head_optimizer__lr=0.3) == 0.3
+    with pytest.raises(ValueError, match="head_optimizer__lr, but only head='reset'"):
+        tiny(head="prototypes", net_params={"head_optimizer__lr": 0.3}).fit(X)
 
 
 @pytest.mark.filterwarnings("ignore:Epoch")
@@ -253,8 +256,7 @@ def test_no_batch_of_one(head):
 
 def test_colours_of_torchvision_keep_the_range():
     X, _ = images((8, 8, 3), n=16)
-    for scale in (1, 1 / 255, 10):
-        pixels = X if scale == 1 else X * scale
+    for pixels in (X, X / 255, X * 10.0):
         fit = tiny(augment=v2.Compose([v2.ColorJitter(0.1)]), max_epochs=1).fit(pixels)
         views = fit.net_.recipe.augment(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
         np.testing.assert_allclose(views.std(), pixels.std(), rtol=0.15)
@@ -279,9 +281,10 @@ def three_channels():
 
 def test_fit_where_gradients_are_off():
     X, _ = images()
-    with torch.no_grad():
-        inside = tiny().fit(X)
-    assert_same_fit(inside, tiny().fit(X))
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            inside = tiny().fit(X)
+        assert_same_fit(inside, tiny().fit(X))
 
 
 # What comes in and out
@@ -357,6 +360,19 @@ class Noise(Dataset):
 
 
 @pytest.mark.filterwarnings("ignore:Epoch")
+def test_random_numbers_of_a_dataset_are_those_of_the_seed():
+    fits = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        fits.append(tiny(n_pseudo_labels=3, augment=v2.ColorJitter(0.1)).fit(Noise()))
+        np.testing.assert_array_equal(fits[-1].predict(Noise()), fits[-1].labels_)
+        fits[-1].transform(Noise())
+        assert torch.equal(torch.get_rng_state(), before)
+    assert_same_fit(*fits)
+
+
+@pytest.mark.filterwarnings("ignore:Epoch")
 @pytest.mark.parametrize("n_workers", [0, 1])
 def test_random_transforms_of_a_dataset_differ_in_each_epoch(n_workers):
     means = []
@@ -402,6 +418,8 @@ def test_layers():
         estimator.set_params(layer="conv9").transform(X)
     with pytest.raises(ValueError, match="layer='conv9' is no layer"):
         tiny(layer="conv9").fit(X)
+    with pytest.raises(ValueError, match="layer='never' runs 0 times"):
+        tiny(module=Twice, net_params=None, layer="never").fit(X)
     frame = tiny(layer="fc").set_output(transform="pandas").fit(X).transform(X)
     assert list(frame.columns[:2]) == ["deepclusterestimator0", "deepclusterestimator1"]
 
@@ -457,12 +475,15 @@ def test_copies(tmp_path):
     assert_same_fit(cloned, estimator)
 
 
-def test_fast_is_about_the_same():
+def test_fast_is_about_the_same(monkeypatch):
+    monkeypatch.setattr(backend, "has_bfloat16", lambda: True)
     X, _ = images((8, 8, 3))
     exact, fast = (
-        tiny(max_epochs=0, precision=precision).fit(X) for precision in ("exact", "fast")
+        tiny(max_epochs=0, precision=precision).fit(X).transform(X)
+        for precision in ("exact", "fast")
     )
-    np.testing.assert_allclose(fast.transform(X), exact.transform(X), atol=0.1)
+    np.testing.assert_allclose(fast, exact, atol=0.1)
+    assert not np.array_equal(fast, exact)
     fast = tiny(precision="fast").fit(X)
     np.testing.assert_array_equal(fast.predict(X), fast.labels_)
     assert all(p.dtype == torch.float32 for p in fast.net_.module_.parameters())
@@ -517,6 +538,8 @@ def test_warm_start_on_other_images_of_the_same_number(head):
     warm.set_params(max_epochs=3).fit(other)
     assert np.isnan(warm.history_[2]["nmi"])
     assert not torch.equal(warm.net_.labels_, labels)
+    more = np.concatenate([other, other[-1:]])
+    assert warm.set_params(max_epochs=4).fit(more).net_.labels_.shape == (1, 41)
 
 
 def test_warm_start_takes_new_rates():
@@ -526,8 +549,9 @@ def test_warm_start_takes_new_rates():
     warm.set_params(max_epochs=3, **changed).fit(X)
     (group,) = warm.net_.optimizer_.param_groups
     assert [group[name] for name in ("lr", "momentum", "weight_decay")] == [0.001, 0.5, 0.1]
-    with pytest.raises(ValueError, match="warm_start goes on with the network of the last fit"):
-        warm.set_params(max_epochs=4, optimizer=torch.optim.Adam).fit(X)
+    for other in (torch.optim.Adam, torch.optim.RMSprop):
+        with pytest.raises(ValueError, match="warm_start goes on with the network of the last fit"):
+            warm.set_params(max_epochs=4, optimizer=other).fit(X)
 
 
 def test_more_epochs_were_done_than_asked_for():
@@ -546,6 +570,36 @@ def test_checkpoint_goes_on(tmp_path):
     assert len(content["state"]["records"]) == 2
     assert_same_fit(tiny(max_epochs=4, checkpoint=str(path)).fit(X), whole)
     assert_same_fit(tiny(max_epochs=4, checkpoint=path).fit(X), whole)
+
+
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.BatchNorm1d(8), nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"lr": np.float64(0.05), "head": np.str_("reset")},
+        {"module": lazy, "net_params": None},
+        {"module": lazy(), "net_params": None},
+        {"net_params": TINY["net_params"] | {"optimizer__nesterov": np.bool_(True)}},
+        {"net_params": TINY["net_params"] | {"head_optimizer__momentum": 0.5}},
+        {"head": "reset", "reassign_every": 3, "optimizer": torch.optim.AdamW, "lr": 0.01},
+    ],
+)
+def test_checkpoints_of_all_kinds_of_parameters(params, tmp_path):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    tiny(max_epochs=2, checkpoint=path, **params).fit(X)
+    gone_on = tiny(max_epochs=4, checkpoint=path, **params).fit(X)
+    assert_same_fit(gone_on, tiny(max_epochs=4, **params).fit(X))
+
+
+def test_a_network_of_other_weights_goes_on_from_a_checkpoint(tmp_path):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    first = tiny(module=Own(1), net_params=None, checkpoint=path).fit(X)
+    assert_same_fit(tiny(module=Own(1), net_params=None, checkpoint=path).fit(X), first)
 
 
 class InterruptEpoch(Callback):

@@ -96,6 +96,44 @@ class Own(nn.Module):
         return self.last(self.end(self.first(rows)))
 
 
+class Shifted(nn.Module):
+    """Works in place on what its ReLU gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.relu = nn.ReLU()
+
+    def forward(self, rows):
+        out = self.relu(self.layer(rows))
+        out += 1
+        return out
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Shifted(),
+        nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Hardtanh(0.1, 0.2, inplace=True)),
+        nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Unflatten(1, (3, 1, 1)), nn.ReLU()),
+    ],
+)
+def test_a_relu_with_something_behind_it_stays(network):
+    rows = torch.randn(9, 3)
+    before = network(rows)
+    assert not cut_last_relu(network, rows)
+    torch.testing.assert_close(network(rows), before)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_dropout_may_come_after_it(inplace):
+    network = nn.Sequential(nn.Linear(3, 3), nn.ReLU(inplace), nn.Dropout(0.5, inplace)).eval()
+    rows = torch.randn(9, 3)
+    before = network(rows)
+    assert cut_last_relu(network, rows)
+    torch.testing.assert_close(network(rows).relu(), before)
+
+
 @pytest.mark.parametrize("reused", [False, True])
 def test_only_the_relu_that_ends_the_network_is_cut(reused):
     network, rows = Own(reused), torch.randn(9, 3)

@@ -106,6 +106,10 @@ def test_any_callable_is_taken_as_it_is():
     assert random_views(torch.neg, (32, 32, 3)) is torch.neg
 
 
+class Mirror(transforms.RandomHorizontalFlip):
+    """A transform of one's own."""
+
+
 def still_colours(**changes):
     still = dict.fromkeys(("brightness", "contrast", "saturation", "tint", "grey"), 0)
     views = CropFlipColour(scale=(1, 1), **(still | changes))
@@ -141,6 +145,7 @@ def test_colours(images):
         nn.Sequential(v2.RandomHorizontalFlip(), nn.Identity()),
         v2.Compose([v2.RandomHorizontalFlip()]),
         transforms.Compose([transforms.RandomHorizontalFlip()]),
+        Mirror(),
     ],
 )
 def test_all_of_torchvision_is_drawn_for_each_image(augment):
