@@ -124,8 +124,9 @@ for named in (two, twenty):
 
 # %%
 # From the few photographs of the sample, the clusters that come out have next to nothing to do with
-# cats and dogs, and new photographs are guessed. From ten thousand it is a little better (see the
-# benchmarks), but what divides these photographs most is not which animal it is.
+# cats and dogs, and new photographs are guessed: what divides them most is not which animal it is.
+# With ten thousand photographs, a first layer of k-means filters, views in other colours and half an
+# hour, two clusters are two thirds right, on new photographs, too (see the benchmarks).
 #
 # Right and wrong
 # ---------------

@@ -11,7 +11,7 @@ from torch import nn
 _SMALL_IMAGE = 64
 
 
-class AtLeast(nn.Module):
+class SmallestSide(nn.Module):
     """Images with a frame of zeros to the right and below, where they are smaller than a side."""
 
     def __init__(self, side):
@@ -72,7 +72,7 @@ def alexnet(in_channels, image_size=None):
     """
     same = {"padding": 1, "bias": True}
     layers = OrderedDict(
-        frame=AtLeast(7),
+        frame=SmallestSide(7),
         conv1=conv_block(in_channels, 96, 11, stride=4, padding=2, bias=True),
         pool1=Pool(3, stride=2),
         conv2=conv_block(96, 256, 5, padding=2, bias=True),

@@ -4,7 +4,7 @@ from torch import nn
 
 from sklearn_kmfeat.deepcluster.networks import (
     NETWORKS,
-    AtLeast,
+    SmallestSide,
     build_network,
     cut_last_relu,
     first_weights,
@@ -18,7 +18,7 @@ DENSE = ["Dropout", "Linear", "ReLU"]
 ALEXNET = [*BLOCK, POOL, *BLOCK, POOL, *BLOCK, *BLOCK, *BLOCK, POOL, *DENSE, *DENSE]
 
 
-NOT_SAID = ("AtLeast", "AdaptiveAvgPool2d", "Flatten")
+NOT_SAID = ("SmallestSide", "AdaptiveAvgPool2d", "Flatten")
 
 
 def make(name, in_channels, size):
@@ -154,7 +154,7 @@ def test_alexnet_of_any_size(side):
         torch.empty(2, 2, side, side, device="meta")
     ).shape == (2, 4096)
     images = torch.rand(1, 2, side, 9)
-    framed = AtLeast(7)(images)
+    framed = SmallestSide(7)(images)
     assert framed.shape[2:] == (max(7, side), 9)
     assert torch.equal(framed[:, :, :side], images)
     assert not framed[:, :, side:].any()
