@@ -125,8 +125,8 @@ for named in (two, twenty):
 # %%
 # From the few photographs of the sample, the clusters that come out have next to nothing to do with
 # cats and dogs, and new photographs are guessed: what divides them most is not which animal it is.
-# With ten thousand photographs, a first layer of k-means filters, views in other colours and half an
-# hour, two clusters are two thirds right, on new photographs, too (see the benchmarks).
+# With ten thousand photographs, a first layer of k-means filters, views in other colours and half
+# an hour, two clusters are two thirds right, on new photographs, too (see the benchmarks).
 #
 # Right and wrong
 # ---------------
