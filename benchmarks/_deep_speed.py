@@ -2,10 +2,10 @@
 
 from time import perf_counter
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from _data import cifar10_images
+from _report import compared
 from torch import nn
 
 from sklearn_kmfeat import DeepClusterEstimator
@@ -34,14 +34,9 @@ def bench_deep(quick):
             "cpu",
         )
     ours, theirs = epochs(images, name, device, repetitions)
-    row = {
-        "work": f"deep clustering, an epoch of {len(images):,} images, {name}, {device}",
-        "beside": "supervised epoch + forward pass + k-means",
-        "ratio": round(float(np.median(np.divide(theirs, ours))), 2),
-        "to reach": ">= 0.77",
-        "ours (s)": float(np.median(ours)),
-        "theirs (s)": float(np.median(theirs)),
-    }
+    work = f"deep clustering, an epoch of {len(images):,} images, {name}, {device}"
+    beside = "supervised epoch + forward pass + k-means"
+    row = compared(work, beside, ">= 0.77", ours, theirs)
     remark = (
         f"Deep clustering: {N_LABELS} pseudo-labels; the supervised epoch has the same labels and "
         "batches, standardised images in memory, and no random views; ours makes them. The "
@@ -50,58 +45,28 @@ def bench_deep(quick):
     if device == "cuda":
         return [row], [remark]
     fast, exact = precisions(images, name, repetitions)
-    faster = {
-        "work": f"the same, fast, {'with' if has_bfloat16() else 'without'} units for bfloat16",
-        "beside": "exact",
-        "ratio": round(float(np.median(np.divide(exact, fast))), 2),
-        "to reach": None,
-        "ours (s)": float(np.median(fast)),
-        "theirs (s)": float(np.median(exact)),
-    }
-    return [row, faster], [remark]
+    units = "with" if has_bfloat16() else "without"
+    work = f"the same, fast, {units} units for bfloat16"
+    return [row, compared(work, "exact", None, fast, exact)], [remark]
 
 
 def precisions(images, name, repetitions):
     """Seconds of epochs on the processor, fast and exact, taken in turn."""
-    nets = []
-    for precision in ("fast", "exact"):
-        estimator = DeepClusterEstimator(
-            module=name,
-            n_pseudo_labels=N_LABELS,
-            max_epochs=1,
-            sobel=False,
-            precision=precision,
-            random_state=0,
-        ).fit(images)
-        nets.append(estimator.net_)
-    checked = check_images(estimator, images, reset=False)
-    source, _ = source_of(checked, None, torch.device("cpu"))
+    fits = [_fitted(images, name, "cpu", precision) for precision in ("fast", "exact")]
     seconds = [], []
     for _ in range(repetitions):
-        for net, found in zip(nets, seconds, strict=True):
-            found.append(_timed(lambda net=net: net.train(source, len(net.records_) + 1), "cpu"))
+        for (net, source, _), found in zip(fits, seconds, strict=True):
+            found.append(_epoch(net, source, "cpu"))
     return seconds
 
 
 def epochs(images, name, device, repetitions):
     """Seconds of our epochs, and of supervised epochs, forward passes and k-means together."""
-    estimator = DeepClusterEstimator(
-        module=name,
-        n_pseudo_labels=N_LABELS,
-        max_epochs=1,
-        sobel=False,
-        device=device,
-        precision="fast" if device == "cuda" else "exact",
-        random_state=0,
-    ).fit(images)
-    net = estimator.net_
-    checked = check_images(estimator, images, reset=False)
-    source, shape = source_of(checked, None, torch.device(device))
+    net, source, shape = _fitted(images, name, device, "fast" if device == "cuda" else "exact")
     plain = Supervised(source, shape, name, device, net.labels_[0], net.batch_size)
     ours, theirs = [], []
     for _ in range(repetitions):
-        seconds = _timed(lambda: net.train(source, len(net.records_) + 1), device)
-        ours.append(seconds)
+        ours.append(_epoch(net, source, device))
         kmeans = net.records_[-1]["seconds_clustering"]
         theirs.append(_timed(plain.epoch, device) + _timed(plain.forward, device) + kmeans)
     return ours, theirs
@@ -143,6 +108,26 @@ class Supervised:
 
     def _precision(self):
         return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")
+
+
+def _fitted(images, name, device, precision):
+    """A net after an epoch, its images, and the shape of one."""
+    estimator = DeepClusterEstimator(
+        module=name,
+        n_pseudo_labels=N_LABELS,
+        max_epochs=1,
+        sobel=False,
+        device=device,
+        precision=precision,
+        random_state=0,
+    ).fit(images)
+    checked = check_images(estimator, images, reset=False)
+    return estimator.net_, *source_of(checked, None, torch.device(device))
+
+
+def _epoch(net, source, device):
+    """Seconds of one more epoch."""
+    return _timed(lambda: net.train(source, len(net.records_) + 1), device)
 
 
 def _timed(call, device):

@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 RESULTS = Path(__file__).parent / "results"
@@ -33,6 +34,18 @@ def report(name, title, rows, remarks=(), folder=RESULTS):
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     content = {"title": title, "rows": rows, "remarks": remarks, **setting}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def compared(work, beside, target, ours, theirs):
+    """A row of the table: medians of the ratios and of the seconds."""
+    return {
+        "work": work,
+        "beside": beside,
+        "ratio": round(float(np.median(np.divide(theirs, ours))), 2),
+        "to reach": target,
+        "ours (s)": float(np.median(ours)),
+        "theirs (s)": float(np.median(theirs)),
+    }
 
 
 def markdown_table(rows):

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from _data import cifar10_images
 from _deep_speed import bench_deep
-from _report import report
+from _report import compared, report
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.feature_extraction.image import extract_patches_2d
@@ -463,18 +463,6 @@ def timed(call):
     start = perf_counter()
     result = call()
     return perf_counter() - start, result
-
-
-def compared(work, beside, target, ours, theirs):
-    """A row of the table: medians of the ratios and of the seconds."""
-    return {
-        "work": work,
-        "beside": beside,
-        "ratio": round(float(np.median(np.divide(theirs, ours))), 2),
-        "to reach": target,
-        "ours (s)": float(np.median(ours)),
-        "theirs (s)": float(np.median(theirs)),
-    }
 
 
 BENCHMARKS = {

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .sources import DatasetImages
+from .sources import DatasetImages, some_images
 from .views import of_torchvision
 
 _FORMAT = "sklearn_kmfeat.DeepClusterEstimator"
@@ -197,9 +197,7 @@ def _checksum_of_images(source):
     if isinstance(source, DatasetImages):
         files = getattr(source.dataset, "samples", None)
         return checksum(*files) if isinstance(files, list | tuple) else None
-    n_read = min(len(source), _IMAGES_IN_CHECKSUM)
-    places = torch.linspace(0, len(source) - 1, n_read, dtype=torch.float64).long()
-    return checksum(*(source.__getitems__(index)[0] for index in places.split(100)))
+    return checksum(*some_images(source, _IMAGES_IN_CHECKSUM))
 
 
 def _described(value):

@@ -138,7 +138,7 @@ class DeepClusterEstimator(
         None is the CPU; ``"cuda"``, ``"cuda:1"``, ``"mps"``, or ``"auto"``.
     precision : {"exact", "fast"}, default="exact"
         ``"fast"``: the network computes in bfloat16, on CUDA and on processors that have units for
-        it (AMX, AVX-512: a quarter of the time less, for wide networks half); the rest as in
+        it (AMX, AVX-512: an epoch of the small one takes a quarter less time); the rest as in
         `KMeansFilterLearner`. Elsewhere it changes nothing.
     checkpoint : path-like or None, default=None
         A file that is written after each epoch. If it is there already, from the same

@@ -107,7 +107,7 @@ def source_of(X, size, device):
     X : Images or torch Dataset
     size : int, (int, int) or None
         Height and width of what the network sees; None is that of the images, a square of the
-        median shorter side where they differ in it, and the size of the first of a Dataset.
+        median shorter side where they differ, and the size of the first of a Dataset.
     device : torch.device
 
     Returns
@@ -171,8 +171,8 @@ def channel_statistics(source):
         float32, on the CPU. A channel that is constant has deviation 1.
     """
     count, total, squares = 0, 0.0, 0.0
-    for index in _some(source).split(100):
-        values = source.__getitems__(index)[0].cpu().double().transpose(0, 1).flatten(1)
+    for images in some_images(source):
+        values = images.cpu().double().transpose(0, 1).flatten(1)
         count += values.shape[1]
         total = total + values.sum(1)
         squares = squares + values.square().sum(1)
@@ -196,16 +196,16 @@ def value_range(source):
     """
     if source.in_bytes:
         return 0.0, 255.0
-    blocks = [source.__getitems__(index)[0] for index in _some(source).split(100)]
-    low = min(float(block.min()) for block in blocks)
-    high = max(float(block.max()) for block in blocks)
+    limits = [(float(block.min()), float(block.max())) for block in some_images(source)]
+    low, high = min(low for low, _ in limits), max(high for _, high in limits)
     return (0.0, 1.0) if 0 <= low <= high <= 1 else (low, high)
 
 
-def _some(source):
-    """Places of at most 2,000 images, evenly spread."""
-    n_read = min(len(source), _IMAGES_FOR_STATISTICS)
-    return torch.linspace(0, len(source) - 1, n_read, dtype=torch.float64).long()
+def some_images(source, n_read=_IMAGES_FOR_STATISTICS):
+    """Batches of at most so many images, evenly spread."""
+    n_read = min(len(source), n_read)
+    places = torch.linspace(0, len(source) - 1, n_read, dtype=torch.float64).long()
+    return (source.__getitems__(index)[0] for index in places.split(100))
 
 
 def _as_tensor(item):
