@@ -9,11 +9,11 @@ from _report import compared
 from torch import nn
 
 from sklearn_kmfeat import DeepClusterEstimator
-from sklearn_kmfeat.backend import has_bfloat16
+from sklearn_kmfeat._deep_cluster.networks import build_network
+from sklearn_kmfeat._deep_cluster.sources import source_of
+from sklearn_kmfeat._inputs.images import check_images
+from sklearn_kmfeat._utils.device import has_bfloat16
 from sklearn_kmfeat.datasets import load_mnist_sample
-from sklearn_kmfeat.deepcluster.networks import build_network
-from sklearn_kmfeat.deepcluster.sources import source_of
-from sklearn_kmfeat.images import check_images
 
 N_LABELS = 100
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sklearn_kmfeat import KMeansFilterLearner
-from sklearn_kmfeat.deepcluster.networks import conv_block
+from sklearn_kmfeat._deep_cluster.networks import conv_block
 
 N_PATCHES = 60_000
 

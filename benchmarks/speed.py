@@ -32,8 +32,8 @@ from sklearn_kmfeat import (
     PatchExtractor,
     ZCAWhitener,
 )
-from sklearn_kmfeat.core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
-from sklearn_kmfeat.core.kmeans import lloyd
+from sklearn_kmfeat._core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
+from sklearn_kmfeat._core.kmeans import lloyd
 from sklearn_kmfeat.datasets import load_mnist_sample
 
 try:

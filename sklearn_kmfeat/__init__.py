@@ -1,21 +1,21 @@
 """Features for images, learned without labels, as scikit-learn estimators."""
 
-from .bag import BagOfPatches
-from .clusters import ClusterClassifier
-from .connections import ChannelConnections
-from .convolutional import ConvKMeans
-from .deepcluster import DeepClusterEstimator
+from ._cluster_classifier import ClusterClassifier
+from ._deep_cluster import DeepClusterEstimator
+from ._dictionary.bag_of_patches import BagOfPatches
+from ._dictionary.channel_connections import ChannelConnections
+from ._dictionary.conv_kmeans import ConvKMeans
+from ._dictionary.kmeans_filter_learner import KMeansFilterLearner
+from ._dictionary.patch_extractor import PatchExtractor
+from ._dictionary.preprocessing import ContrastNormalizer, ZCAWhitener
+from ._to_torch import to_torch
 from .displays import (
     ClusterGalleryDisplay,
     ContingencyDisplay,
     FilterDisplay,
     HistoryDisplay,
 )
-from .filters import KMeansFilterLearner
 from .metrics import filter_redundancy, match_clusters, purity_score
-from .patches import PatchExtractor
-from .preprocessing import ContrastNormalizer, ZCAWhitener
-from .torch_stack import to_torch
 
 __version__ = "0.1.0"
 

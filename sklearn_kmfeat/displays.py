@@ -5,7 +5,7 @@ import math
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from .clusters import centers_of, one_cluster_per_sample
+from ._cluster_classifier import centers_of, one_cluster_per_sample
 from .metrics import contingency_table, match_clusters
 
 

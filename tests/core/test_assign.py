@@ -5,8 +5,8 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances_argmin
 
 from naive import squared_distances
-from sklearn_kmfeat.core import assign
-from sklearn_kmfeat.core.assign import nearest, squared_errors, sums_by_label
+from sklearn_kmfeat._core import assign
+from sklearn_kmfeat._core.assign import nearest, squared_errors, sums_by_label
 
 DTYPES = [torch.float32, torch.float64]
 SHAPES = [

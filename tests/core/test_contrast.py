@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from naive import cut, normalize
-from sklearn_kmfeat.core.contrast import (
+from sklearn_kmfeat._core.contrast import (
     auto_eps,
     centre_and_scale,
     contrast_normalize,

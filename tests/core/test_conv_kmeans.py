@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from naive import normalize
-from sklearn_kmfeat.core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
-from sklearn_kmfeat.core.kmeans import sample_rows, spherical
-from sklearn_kmfeat.core.whitening import add_moments, no_moments, zca_matrices
+from sklearn_kmfeat._core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
+from sklearn_kmfeat._core.kmeans import sample_rows, spherical
+from sklearn_kmfeat._core.whitening import add_moments, no_moments, zca_matrices
 
 DTYPES = [torch.float32, torch.float64]
 SHAPES = {  # window, patch, channels
@@ -71,7 +71,7 @@ class Machine:
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr("sklearn_kmfeat.core.conv_kmeans._CPU_TILE_BYTES", 40_000)
+    monkeypatch.setattr("sklearn_kmfeat._core.conv_kmeans._CPU_TILE_BYTES", 40_000)
 
 
 def start_of(windows, k, seed=0):
@@ -249,7 +249,7 @@ def test_any_tiles_give_the_same(shape, eps, whitening, tile_bytes, monkeypatch)
     machine = Machine(shape, eps, whitening)
     whole = machine.windows()
     expected = [best_offsets(whole, machine.centers()), whole.norms, whole.largest]
-    monkeypatch.setattr("sklearn_kmfeat.core.conv_kmeans._CPU_TILE_BYTES", tile_bytes)
+    monkeypatch.setattr("sklearn_kmfeat._core.conv_kmeans._CPU_TILE_BYTES", tile_bytes)
     windows = machine.windows()
     tiles = windows.tiles(500)
     assert len(tiles) > 1 or tile_bytes >= 10_000

@@ -4,7 +4,7 @@ import torch
 from sklearn.metrics.pairwise import euclidean_distances
 
 from naive import encode, squared_distances
-from sklearn_kmfeat.core.encoders import ENCODERS, hard, knn, soft_threshold, triangle
+from sklearn_kmfeat._core.encoders import ENCODERS, hard, knn, soft_threshold, triangle
 
 DTYPES = [torch.float32, torch.float64]
 OPTIONS = {"alpha": 0.25, "knn_fraction": 0.4}

@@ -5,8 +5,8 @@ from sklearn import cluster
 from sklearn.datasets import make_blobs
 
 from naive import squared_distances
-from sklearn_kmfeat.core.assign import nearest
-from sklearn_kmfeat.core.kmeans import (
+from sklearn_kmfeat._core.assign import nearest
+from sklearn_kmfeat._core.kmeans import (
     kmeans_plusplus,
     lloyd,
     patch_dictionary,

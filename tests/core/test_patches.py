@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from sklearn.feature_extraction.image import extract_patches_2d, reconstruct_from_patches_2d
 
 from naive import cut
-from sklearn_kmfeat.core.patches import (
+from sklearn_kmfeat._core.patches import (
     map_shape,
     overlap_average,
     patch_columns,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from naive import pool as naive_pool
-from sklearn_kmfeat.core.pooling import POOLS, Cells, grid_edges, window_edges
+from sklearn_kmfeat._core.pooling import POOLS, Cells, grid_edges, window_edges
 
 # Four cells are summed by one product, 1 and more than 16 are not.
 EDGES = [

@@ -3,8 +3,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from sklearn_kmfeat.core import whitening
-from sklearn_kmfeat.core.whitening import Moments, add_moments, no_moments, zca_matrices
+from sklearn_kmfeat._core import whitening
+from sklearn_kmfeat._core.whitening import Moments, add_moments, no_moments, zca_matrices
 
 DTYPES = [torch.float32, torch.float64]
 

@@ -1,0 +1,1 @@
+"""The patch family: learners, their encoder, and the steps before them."""

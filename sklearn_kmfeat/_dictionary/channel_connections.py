@@ -1,0 +1,451 @@
+"""Which channels each group of second-layer filters sees."""
+
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
+from torch import nn
+
+from .._core.channel_groups import (
+    balanced_groups,
+    deal_channels,
+    draw_seeds,
+    inverse_deviations,
+    most_similar,
+    slot_weights,
+    square_similarities,
+    strongest_channels,
+)
+from .._core.pooling import Cells, grid_edges
+from .._core.whitening import add_moments, no_moments
+from .._inputs.geometry import PatchGrid
+from .._inputs.images import check_images, remember
+from .._inputs.sampling import batch_size, cut_patches, draw_locations, even_counts
+from .._utils.device import resolve_device
+from .._utils.progress import report
+
+_POSITIVE = Interval(Integral, 1, None, closed="left")
+_PIXELS = PatchGrid((1, 1), (1, 1))
+# The connections learn faster than the filters, and end about one-hot: the temperature of
+# their softmax falls from the first to the second of these.
+_CONNECTION_RATE = 30
+_TEMPERATURES = (1.0, 0.1)
+_START_SPREAD = 0.1
+
+
+class ChannelConnections(BaseEstimator):
+    """Choose which channels each group of a second layer's filters sees.
+
+    Second-layer filters over all channels of a first layer have more dimensions than
+    k-means can fill; filters over a few channels that belong together do not. Use it as
+    ``ConvKMeans(connections=ChannelConnections(...))``, or fit it to maps and read
+    `connections_`.
+
+    Parameters
+    ----------
+    n_groups : int, default=24
+        Number of groups.
+    group_size : int, default=4
+        Channels in each group.
+    method : {"correlation", "random", "supervised"}, default="correlation"
+        How channels come together.
+
+        ``"random"``
+            Channels dealt out at random, each one before any a second time.
+        ``"correlation"``
+            A channel drawn at random and those most similar to it: two channels are
+            similar where their squares are correlated once that pair, at variance one
+            each, is whitened (Coates & Ng 2011). More groups than channels that vary:
+            each is drawn about equally often. Ties go to the lowest index.
+        ``"supervised"``
+            A small net learns them with labels (Dundar, Jin & Culurciello 2015). Each
+            place in a group mixes the channels by a softmax that is cooled down to about
+            one channel; filters of up to 3x3, a ReLU, means over a 2x2 grid and a linear
+            classifier follow. Only the connections are kept: of each group, the
+            different channels with most weight. Images of one size only.
+    balanced : bool, default=True
+        ``"correlation"``: use every channel equally often, to within one group, so that
+        none is left out: groups are gathered one after the other from the channels that
+        are in the fewest. False: the most similar channels, whatever other groups they are
+        in, as Coates & Ng have it.
+    image_shape : (int, int), (int, int, int) or None, default=None
+        What the rows of a two-dimensional `X` are: images (H, W) or (H, W, C). None:
+        each row is one pixel with as many channels as features.
+    n_locations : int or None, default=100_000
+        ``"correlation"``: pixels to learn from, drawn evenly over the images, without
+        replacement. None: all; they are held in memory.
+    n_images : int or None, default=5_000
+        ``"supervised"``: images to learn from, drawn evenly over the classes, without
+        replacement. None: all; they are held in memory.
+    n_hidden : int, default=8
+        ``"supervised"``: filters of each group in the net.
+    max_epochs : int, default=10
+        ``"supervised"``: passes over the images.
+    learning_rate : float, default=0.003
+        ``"supervised"``: step of Adam for the filters and the classifier; connections
+        learn 30 times as fast.
+    batch_size : int, default=128
+        ``"supervised"``: images in a training step.
+    device : str, torch.device or None, default=None
+        Where to compute. None: the CPU; ``"auto"``: a GPU if there is one.
+    random_state : int, RandomState or None, default=None
+        What is drawn, and where the net starts.
+    verbose : int, default=0
+        ``"supervised"``: above zero, say the loss and accuracy of every epoch.
+
+    Attributes
+    ----------
+    connections_ : int64 ndarray of shape (n_groups, group_size)
+        Channels of each group: different ones, in increasing order.
+    similarities_ : ndarray of shape (C, C)
+        ``"correlation"``: of every two channels, from -1 to 1. Zero for a channel that
+        does not vary.
+    seeds_ : int64 ndarray of shape (n_groups,)
+        ``"correlation"``: the channel that each group was gathered around.
+    weights_ : ndarray of shape (n_groups, group_size, C)
+        ``"supervised"``: the softmax weights of each place in a group in the end; each
+        row sums to one.
+    loss_curve_ : list of float
+        ``"supervised"``: mean cross-entropy of each epoch.
+    accuracy_curve_ : list of float
+        ``"supervised"``: share of the training images classified correctly, in each epoch.
+    n_features_in_ : int
+        H * W * C, where it is fixed.
+    feature_names_in_ : ndarray of str
+        When `X` has column names.
+    image_shape_ : tuple or None
+        (H, W, C); (None, None, C) for images that differ in size; None for rows.
+
+    See Also
+    --------
+    ConvKMeans : Learns filters for every group.
+
+    References
+    ----------
+    A. Coates, A. Y. Ng, "Selecting receptive fields in deep networks", NIPS 2011.
+
+    A. Dundar, J. Jin, E. Culurciello, "Convolutional clustering for unsupervised
+    learning", 2015, arXiv:1511.06241.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_kmfeat import ChannelConnections
+    >>> rng = np.random.RandomState(0)
+    >>> strength = rng.rand(50, 8, 8, 2)
+    >>> maps = np.repeat(strength, 2, axis=3) * rng.randn(50, 8, 8, 4)
+    >>> connections = ChannelConnections(n_groups=4, group_size=2, random_state=0)
+    >>> np.unique(connections.fit(maps).connections_, axis=0)
+    array([[0, 1],
+           [2, 3]])
+    """
+
+    _parameter_constraints = {
+        "n_groups": [_POSITIVE],
+        "group_size": [_POSITIVE],
+        "method": [StrOptions({"correlation", "random", "supervised"})],
+        "balanced": ["boolean"],
+        "image_shape": [tuple, list, None],
+        "n_locations": [_POSITIVE, None],
+        "n_images": [_POSITIVE, None],
+        "n_hidden": [_POSITIVE],
+        "max_epochs": [_POSITIVE],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [_POSITIVE],
+        "device": [str, torch.device, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_groups=24,
+        group_size=4,
+        *,
+        method="correlation",
+        balanced=True,
+        image_shape=None,
+        n_locations=100_000,
+        n_images=5_000,
+        n_hidden=8,
+        max_epochs=10,
+        learning_rate=0.003,
+        batch_size=128,
+        device=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_groups = n_groups
+        self.group_size = group_size
+        self.method = method
+        self.balanced = balanced
+        self.image_shape = image_shape
+        self.n_locations = n_locations
+        self.n_images = n_images
+        self.n_hidden = n_hidden
+        self.max_epochs = max_epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Choose the channels of each group.
+
+        Parameters
+        ----------
+        X : array of shape (n, H, W), (n, H, W, C) or (n, f), or list of images
+            Integers or floats, such as the maps of a first layer.
+        y : array of shape (n,) or None, default=None
+            Classes of any kind, for ``method="supervised"``; ignored otherwise.
+
+        Returns
+        -------
+        self : ChannelConnections
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            When a group asks for more channels than there are, or the images have one
+            channel and so nothing to group; for ``method="supervised"``, without `y`,
+            with fewer than two classes, or with images that differ in size.
+        """
+        images = check_images(self, X, image_shape=self.image_shape)
+        self._check_groups(images)
+        fitted = self._methods[self.method](self, images, y, check_random_state(self.random_state))
+        for name in ("similarities_", "seeds_", "weights_", "loss_curve_", "accuracy_curve_"):
+            self.__dict__.pop(name, None)
+        remember(self, X, images)
+        self.__dict__.update(fitted)
+        return self
+
+    def _check_groups(self, images):
+        n_channels = images.n_channels
+        if n_channels == 1 and max(self.n_groups, self.group_size) > 1:
+            raise ValueError(
+                f"n_groups={self.n_groups} groups of group_size={self.group_size} were asked for, "
+                "but X has a single channel (n_features=1 for each pixel): there is nothing to "
+                "group."
+            )
+        if self.group_size > n_channels:
+            raise ValueError(
+                f"group_size={self.group_size} is more than the {n_channels} channels of X: the "
+                "channels of a group are different ones."
+            )
+
+    def _random(self, images, y, rng):
+        groups = deal_channels(images.n_channels, self.n_groups, self.group_size, rng)
+        return {"connections_": groups}
+
+    def _correlation(self, images, y, rng):
+        available = _PIXELS.n_locations(images.sizes)
+        total = available.sum() if self.n_locations is None else self.n_locations
+        counts = even_counts(available, total, rng)
+        locations = draw_locations(available, counts, rng)
+        rows = cut_patches(images, _PIXELS, locations, resolve_device(self.device))
+        similarities = square_similarities(rows)
+        varies = similarities.diagonal().numpy() > 0
+        if self.balanced:
+            groups, seeds = balanced_groups(
+                similarities, varies, self.n_groups, self.group_size, rng
+            )
+        else:
+            seeds = draw_seeds(varies, self.n_groups, rng)
+            groups = most_similar(similarities, seeds, self.group_size)
+        return {
+            "connections_": groups,
+            "similarities_": similarities.numpy(),
+            "seeds_": seeds,
+        }
+
+    def _supervised(self, images, y, rng):
+        n_classes, labels = self._checked_labels(images, y)
+        if self.n_images is not None and self.n_images < n_classes:
+            raise ValueError(
+                f"n_images={self.n_images} images cannot show all of the {n_classes} classes of y."
+            )
+        members = _drawn_evenly(labels, self.n_images, rng)
+        maps = _standardised(images, members)
+        net = self._net(maps.shape[1:], n_classes)
+        seed = int(rng.randint(2**31))
+        # torch.manual_seed would reach the generators of every GPU too.
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]), _deterministic_cudnn():
+            torch.default_generator.manual_seed(seed)
+            net.fit(maps, torch.from_numpy(labels[members]))
+        if not np.isfinite(net.history[-1, "train_loss"]):
+            raise ValueError(
+                f"The net of ChannelConnections diverged: its loss became "
+                f"{net.history[-1, 'train_loss']}. learning_rate={self.learning_rate} is too large."
+            )
+        weights = net.module_.channel_weights()
+        return {
+            "connections_": strongest_channels(weights),
+            "weights_": weights,
+            "loss_curve_": net.history[:, "train_loss"],
+            "accuracy_curve_": net.history[:, "train_accuracy"],
+        }
+
+    _methods = {"random": _random, "correlation": _correlation, "supervised": _supervised}
+
+    def _checked_labels(self, images, y):
+        """Number of classes, and the class of each image as an int64 array (n,)."""
+        if y is None:
+            raise ValueError(
+                'ChannelConnections(method="supervised") learns from labels: fit requires y to be '
+                "passed, but the target y is None."
+            )
+        y = column_or_1d(y, warn=True)
+        check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        if len(y) != len(images):
+            raise ValueError(f"X holds {len(images)} images, but y has {len(y)} labels.")
+        check_classification_targets(y)
+        classes, labels = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f'ChannelConnections(method="supervised") needs at least two classes, but y has '
+                f"1 class: {classes.tolist()[0]!r}."
+            )
+        sizes = np.unique(images.sizes, axis=0)
+        if len(sizes) > 1:
+            raise ValueError(
+                'ChannelConnections(method="supervised") needs images of one size, but X has '
+                f"{len(sizes)} sizes, from {tuple(sizes[0].tolist())} to "
+                f"{tuple(sizes[-1].tolist())}."
+            )
+        return len(classes), labels.astype(np.int64)
+
+    def _net(self, map_shape, n_classes):
+        return NeuralNetClassifier(
+            _GroupedNet,
+            module__map_shape=tuple(map_shape),
+            module__n_groups=self.n_groups,
+            module__group_size=self.group_size,
+            module__n_hidden=self.n_hidden,
+            module__n_classes=n_classes,
+            criterion=nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            optimizer__param_groups=[("logits", {"lr": _CONNECTION_RATE * self.learning_rate})],
+            lr=self.learning_rate,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            iterator_train__shuffle=True,
+            train_split=None,
+            callbacks=[("course", _Course(self))],
+            device=resolve_device(self.device),
+            verbose=0,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.target_tags.required = self.method == "supervised"
+        return tags
+
+
+class _GroupedNet(nn.Module):
+    """Groups of mixed channels, filters over each group, pooling, a linear classifier."""
+
+    def __init__(self, map_shape, n_groups, group_size, n_hidden, n_classes):
+        super().__init__()
+        height, width, n_channels = map_shape
+        kernel = min(height, 3), min(width, 3)
+        self.n_groups = n_groups
+        self.temperature = _TEMPERATURES[0]
+        self.logits = nn.Parameter(_START_SPREAD * torch.randn(n_groups * group_size, n_channels))
+        self.filters = nn.Conv2d(
+            n_groups * group_size, n_groups * n_hidden, kernel, groups=n_groups
+        )
+        found = height - kernel[0] + 1, width - kernel[1] + 1
+        self.edges = [grid_edges(side, min(side, 2)) for side in found]
+        n_cells = (len(self.edges[0]) - 1) * (len(self.edges[1]) - 1)
+        self.classify = nn.Linear(n_cells * n_groups * n_hidden, n_classes)
+
+    def forward(self, maps):
+        """Scores (n, classes) of standardised maps (n, H, W, C)."""
+        slots = maps @ slot_weights(self.logits, self.temperature).T
+        codes = self.filters(slots.permute(0, 3, 1, 2)).relu().permute(0, 2, 3, 1)
+        cells = Cells.of(*self.edges, "mean", codes)
+        return self.classify(cells.finish([cells.reduce(codes)]).flatten(1))
+
+    def channel_weights(self):
+        """Softmax weights at the temperature of now, an array (n_groups, group_size, C)."""
+        weights = (self.logits.detach() / self.temperature).softmax(1)
+        return weights.unflatten(0, (self.n_groups, -1)).cpu().numpy()
+
+
+class _Course(Callback):
+    """Cools the connections down batch by batch, and notes the accuracy of every epoch."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.n_steps = net.max_epochs * -(-len(X) // net.batch_size)
+        self.step = 0
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.correct = self.seen = 0
+
+    def on_batch_begin(self, net, batch=None, training=None, **kwargs):
+        first, last = _TEMPERATURES
+        self.step += 1
+        net.module_.temperature = first * (last / first) ** (self.step / self.n_steps)
+
+    def on_batch_end(self, net, batch=None, y_pred=None, **kwargs):
+        labels = batch[1].to(y_pred.device)
+        self.correct += (y_pred.argmax(1) == labels).sum()
+        self.seen += len(labels)
+
+    def on_epoch_end(self, net, **kwargs):
+        accuracy = int(self.correct) / self.seen
+        net.history.record("train_accuracy", accuracy)
+        if self.estimator.verbose:
+            loss = net.history[-1, "train_loss"]
+            of = f"{len(net.history)}/{net.max_epochs}"
+            report(self.estimator, f"epoch {of}, loss {loss:.4g}, accuracy {accuracy:.3f}")
+
+
+def _drawn_evenly(labels, n_images, rng):
+    """Indices of images, drawn evenly over the classes, in increasing order."""
+    if n_images is None:
+        return np.arange(len(labels))
+    available = np.bincount(labels)
+    counts = even_counts(available, n_images, rng)
+    places = draw_locations(available, counts, rng)
+    members = [np.flatnonzero(labels == k)[found] for k, found in enumerate(places)]
+    return np.sort(np.concatenate(members))
+
+
+def _standardised(images, members):
+    """Chosen images of one size as a float32 tensor (m, H, W, C), each channel standardised."""
+    height, width = images.sizes[0].tolist()
+    maps = torch.empty(len(members), height, width, images.n_channels, dtype=images.dtype)
+    moments = no_moments(images.n_channels)
+    n_read = 0
+    for _, batch in images.batches(batch_size(images), members):
+        moments = add_moments(moments, batch.flatten(0, 2))
+        maps[n_read : n_read + len(batch)] = batch
+        n_read += len(batch)
+    scale = inverse_deviations(moments, images.dtype)
+    return maps.sub_(moments.mean.to(maps)).mul_(scale.to(maps)).float()
+
+
+@contextmanager
+def _deterministic_cudnn():
+    """The same convolutions in every run; the switch is the process's own and is put back."""
+    before = torch.backends.cudnn.deterministic
+    try:
+        torch.backends.cudnn.deterministic = True
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before

@@ -1,0 +1,435 @@
+"""Convolutional k-means: filters that are not shifted copies of each other."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.base import _fit_context, clone
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval
+
+from .._core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
+from .._core.kmeans import spherical
+from .._inputs.geometry import pair, patch_grid
+from .base import PatchBank
+from .kmeans_filter_learner import SEEDINGS
+
+_POSITIVE = Interval(Integral, 1, None, closed="left")
+
+
+class ConvKMeans(PatchBank):
+    """Learn filters by convolutional k-means, and encode images with them.
+
+    K-means on patches learns the same edge at many places. Here a filter slides over
+    windows larger than itself: from each window, only the patch to which some filter
+    responds most is learned by that filter. So one filter can stand for all shifts of a
+    pattern, and more of the dictionary is left for other patterns. With `connections`,
+    the channels of the input, such as the maps of a first layer, are split in groups, and
+    every group learns filters of its own.
+
+    Parameters
+    ----------
+    n_filters : int, default=96
+        Size of the dictionary; with `connections`, of that of each group.
+    patch_size : int or (int, int), default=6
+        Height and width of a filter, in pixels.
+    stride : int or (int, int), default=1
+        Step from location to location, in pixels.
+    window_size : int, (int, int) or None, default=None
+        Height and width of the windows that filters slide over while learning, in pixels.
+        None is twice `patch_size`, or the (smallest) image where that is less. With
+        `patch_size` this is spherical k-means.
+    image_shape : (int, int), (int, int, int) or None, default=None
+        What the rows of a two-dimensional `X` are: images (H, W) or (H, W, C). None:
+        each row is a ready patch, one location and its own window.
+    n_windows : int or None, default=100_000
+        Windows to learn from, drawn evenly over the images, without replacement; None
+        is all of them.
+    connections : estimator, array-like of int of shape (n_groups, group_size) or None, \
+            default=None
+        Which channels the filters of each group see: an estimator such as
+        `ChannelConnections`, which is cloned, fitted to `X` and `y`, and asked for its
+        `connections_`; or these themselves. None: every filter sees all channels. Where the
+        estimator has None for its `image_shape` or `device`, it gets those given here.
+    contrast : {"patch", "image"} or None, default="patch"
+        What is brought to mean zero and about the same contrast: each patch inside the
+        windows by itself, as in `transform`, so that the filters respond to the shape of a
+        patch and not to how bright its part of the window is; or each image, all channels
+        together, before windows are cut, so that strong edges win their windows.
+    contrast_eps : "auto" or float, default="auto"
+        Added to the variance, in squared pixel units. ``"auto"`` follows the range of
+        the pixels, for patches that of the windows' centres: see `ContrastNormalizer`.
+    whiten_eps : float or None, default=0.1
+        Added to the eigenvalues of the covariance of the patches in the windows' centres:
+        see `ZCAWhitener`. Whitening works on each patch inside the windows, not on whole
+        windows, because it is the patch that a filter sees in `transform`. None: no
+        whitening.
+    init : {"sample", "k-means++"}, default="sample"
+        Where to start, among the windows' centres.
+    max_iter : int, default=50
+        Iterations of each run.
+    tol : float, default=1e-4
+        Stop when the root mean square movement of a filter, which has unit length, is no
+        more than this.
+    n_init : int, default=1
+        Runs from different starts; the one with the least inertia is kept. Of more than
+        100,000 windows (and 400 for each filter), 50,000 (or 200 for each) rank the starts,
+        and the best goes on with all of them.
+    encoder : {"soft_threshold", "triangle", "hard", "knn"}, default="soft_threshold"
+        ``"soft_threshold"``: max(0, d.x - alpha). The others, and `knn_fraction`, as in
+        `KMeansFilterLearner`, inside each group.
+    alpha : float, default=0.0
+        Threshold of ``"soft_threshold"``; 0 makes it a rectifier.
+    knn_fraction : float, default=0.4
+        Share of the filters, in (0, 1], for ``"knn"``.
+    split_sign : bool, default=False
+        Encode with the filters and their negatives, twice as many codes.
+    pool : {"max", "sum", "mean"}, default="max"
+        How the codes of a cell become one.
+    pool_grid : int, (int, int) or None, default=(2, 2)
+        Cells down and across that cover every location. None: every location is a cell.
+        Not used for ``output="maps"``.
+    pool_size : int, (int, int) or None, default=None
+        Pool local windows of so many locations instead.
+    output : {"features", "maps"}, default="features"
+        One row per image, or (n, H', W', K') for a next layer: every location, or every
+        window of `pool_size`.
+    device : str, torch.device or None, default=None
+        None is the CPU; ``"cuda"``, ``"cuda:1"``, ``"mps"``, or ``"auto"``.
+    precision : {"exact", "fast"}, default="exact"
+        As in `KMeansFilterLearner`.
+    random_state : int, RandomState or None, default=None
+        Decides which windows are drawn, where k-means starts, and `connections` where
+        they have no random state of their own.
+    verbose : int, default=0
+        1 writes a line per iteration.
+
+    Attributes
+    ----------
+    filters_ : ndarray of shape (K, h, w, C)
+        The dictionary to look at: `cluster_centers_` as patches. With groups, C is the
+        size of a group, and the filters stand in the order of the groups: only filters of
+        one group see the same channels. Of ready
+        patches, C is what their length and `patch_size` leave, or the shape is
+        (K, 1, 1, d).
+    cluster_centers_ : ndarray of shape (K, h * w * C)
+        In whitened space, each of length one. K is `n_filters` times the number of groups,
+        or less, with a ConvergenceWarning, when there are not so many different patches.
+    connections_ : ndarray of shape (n_groups, group_size) or None
+        The channels that each group sees.
+    chooser_ : estimator or None
+        That of `connections`, fitted.
+    counts_ : ndarray of shape (K,)
+        Windows that each filter wins, by the largest ``|d.x|``; never zero. (`predict` and
+        ``encoder="hard"`` tell light from dark: they go by the distance.)
+    offset_counts_ : ndarray of shape (n_down, n_across) or (n_groups, n_down, n_across)
+        How often each place of a patch in its window was chosen. Without steps and without
+        one dominant place when all is well; on photographs the border is chosen a few times
+        as often as the middle. All windows in one corner say that patterns are larger than
+        `patch_size`, or the windows too small.
+    window_size_ : (int, int)
+        Height and width of the windows.
+    inertia_ : float
+        Sum over windows of ``|x|^2 - s^2``, where s is the best response and x the largest
+        patch of the window, in whitened space; of all groups together.
+    n_iter_ : int
+        Iterations of the run that is kept; the most of all groups.
+    whitener_ : ZCAWhitener, list of ZCAWhitener or None
+        Fitted; one for each group.
+    contrast_eps_ : float, list of float or None
+        What is added to the variance; one for each group.
+    image_shape_ : tuple or None
+        (H, W, C); (None, None, C) for images that differ in size; None for ready patches.
+    n_features_in_ : int
+        H * W * C, where it is fixed.
+    feature_names_in_ : ndarray of str
+        When `X` has column names.
+
+    See Also
+    --------
+    ChannelConnections : Chooses groups of channels.
+    KMeansFilterLearner : Filters from patches.
+    sklearn_kmfeat.metrics.filter_redundancy : Shifted copies among filters.
+
+    Notes
+    -----
+    `X` takes the forms named in `KMeansFilterLearner`, with any number of channels.
+
+    In an iteration every filter responds at every offset of every window: as many products
+    as a convolution of all windows; patches and responses exist only for a few megabytes of
+    windows at a time. The windows themselves are held: memory in `fit`, beyond the input, is
+    two to three times theirs, 4 bytes times `n_windows` times the values of a window of one
+    group.
+
+    The damped update follows Coates & Ng: a filter becomes the direction of itself plus the
+    sum of its patches, each times its response.
+
+    References
+    ----------
+    A. Dundar, J. Jin, E. Culurciello, "Convolutional clustering for unsupervised learning",
+    2015, algorithm 1.
+
+    A. Coates, A. Y. Ng, "Selecting receptive fields in deep networks", NIPS 2011.
+
+    Examples
+    --------
+    >>> from sklearn_kmfeat import ConvKMeans
+    >>> from sklearn_kmfeat.datasets import load_cifar10_sample
+    >>> images = load_cifar10_sample().images[:50]
+    >>> learner = ConvKMeans(n_filters=16, n_windows=2000, max_iter=5, random_state=0)
+    >>> learner.fit_transform(images).shape
+    (50, 64)
+    >>> learner.filters_.shape, learner.offset_counts_.shape
+    ((16, 6, 6, 3), (7, 7))
+    """
+
+    _parameter_constraints = {
+        **{k: v for k, v in PatchBank._parameter_constraints.items() if k != "n_patches"},
+        "n_filters": [_POSITIVE],
+        "window_size": [_POSITIVE, tuple, list, None],
+        "n_windows": [_POSITIVE, None],
+        "connections": [HasMethods("fit"), "array-like", None],
+    }
+    _update = "direction"
+    _expects_images = True
+
+    def __init__(
+        self,
+        n_filters=96,
+        *,
+        patch_size=6,
+        stride=1,
+        window_size=None,
+        image_shape=None,
+        n_windows=100_000,
+        connections=None,
+        contrast="patch",
+        contrast_eps="auto",
+        whiten_eps=0.1,
+        init="sample",
+        max_iter=50,
+        tol=1e-4,
+        n_init=1,
+        encoder="soft_threshold",
+        alpha=0.0,
+        knn_fraction=0.4,
+        split_sign=False,
+        pool="max",
+        pool_grid=(2, 2),
+        pool_size=None,
+        output="features",
+        device=None,
+        precision="exact",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_filters = n_filters
+        self.patch_size = patch_size
+        self.stride = stride
+        self.window_size = window_size
+        self.image_shape = image_shape
+        self.n_windows = n_windows
+        self.connections = connections
+        self.contrast = contrast
+        self.contrast_eps = contrast_eps
+        self.whiten_eps = whiten_eps
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_init = n_init
+        self.encoder = encoder
+        self.alpha = alpha
+        self.knn_fraction = knn_fraction
+        self.split_sign = split_sign
+        self.pool = pool
+        self.pool_grid = pool_grid
+        self.pool_size = pool_size
+        self.output = output
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the connections, where they are asked for, and the filters.
+
+        An interrupted fit leaves the estimator as it was.
+
+        Parameters
+        ----------
+        X : array of shape (n, H, W), (n, H, W, C) or (n, f), or list of images
+            Integers or floats in any range; see the class for the forms.
+        y : array-like of shape (n,) or None, default=None
+            Handed to `connections`; filters are learned without it.
+
+        Returns
+        -------
+        self : ConvKMeans
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            For images that do not fit the parameters: a window larger than an image or
+            smaller than a patch, connections to channels that are not there or of images
+            with one channel, fewer windows than filters, NaN or infinity, and the like;
+            and for connections that need y where there is none.
+        """
+        return self._fit(X, check_random_state(self.random_state), y)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn from one more batch of images.
+
+        The first batch sets the connections, the size of windows and the epsilon of contrast,
+        and runs k-means; each later batch draws up to `n_windows` windows, updates the
+        whitening with their centres, finds the best patch of each window, and updates every
+        filter once: it is the direction of all patches it has won so far, each times its
+        response, in the whitening of now. The result depends on the order of the batches.
+        `counts_` and `offset_counts_` count over all batches, `inertia_` is that of the last.
+
+        Parameters
+        ----------
+        X : array or list of images
+            As in `fit`.
+        y : array-like of shape (n,) or None, default=None
+            For `connections`, with the first batch; ignored later.
+
+        Returns
+        -------
+        self : ConvKMeans
+            Fitted.
+        """
+        return super().partial_fit(X, y)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if hasattr(self.connections, "__sklearn_tags__"):
+            tags.target_tags.required = get_tags(self.connections).target_tags.required
+        return tags
+
+    @property
+    def _n_atoms(self):
+        return "n_filters", self.n_filters
+
+    @property
+    def _n_drawn(self):
+        return "n_windows", self.n_windows
+
+    def _identity(self):
+        window, groups = self.window_size, self.connections
+        return super()._identity() | {
+            "window_size": window and pair(window, "window_size"),
+            "connections": groups.tolist() if isinstance(groups, np.ndarray) else repr(groups),
+        }
+
+    def _set_up(self, X, y, images, rng):
+        window = self._window(images)
+        connections, chooser = self._connect(X, y, images, rng)
+        return {"window_size_": window, "connections_": connections, "chooser_": chooser}
+
+    def _window(self, images):
+        """Height and width of windows; of a patch for ready patches."""
+        patch = pair(self.patch_size, "patch_size")
+        if images.ready:
+            return patch
+        if self.window_size is None:
+            smallest = images.sizes.min(axis=0).tolist()
+            return tuple(min(2 * p, side) for p, side in zip(patch, smallest, strict=True))
+        window = pair(self.window_size, "window_size")
+        if any(w < p for w, p in zip(window, patch, strict=True)):
+            raise ValueError(f"window_size={window} is smaller than patch_size={patch}.")
+        return patch_grid(window, self.stride, images, "window_size").size
+
+    def _connect(self, X, y, images, rng):
+        """The channels that each group sees, and the estimator that chose them; or None."""
+        if self.connections is None:
+            return None, None
+        if images.n_channels == 1:
+            raise ValueError(
+                "connections choose among the channels of the images, but these have one "
+                "channel: use connections=None."
+            )
+        found, chooser = self.connections, None
+        if hasattr(found, "fit"):
+            ours = {
+                "random_state": lambda: rng.randint(np.iinfo(np.int32).max),
+                "image_shape": lambda: self.image_shape,
+                "device": lambda: self.device,
+            }
+            chooser = clone(found)
+            unset = [name for name, value in chooser.get_params().items() if value is None]
+            chooser.set_params(**{name: ours[name]() for name in ours if name in unset})
+            chooser.fit(X, y)
+            if not hasattr(chooser, "connections_"):
+                raise ValueError(
+                    "connections must be an estimator that fits connections_, such as "
+                    f"ChannelConnections, got {type(chooser).__name__}, which has none."
+                )
+            found = chooser.connections_
+        return _checked_connections(found, images.n_channels), chooser
+
+    def _prepare(self, drawn, size, contrast_eps, moments=None):
+        patch = pair(self.patch_size, "patch_size")
+        if size == patch:
+            return super()._prepare(drawn, size, contrast_eps, moments)
+        n = len(drawn)
+        pixels = drawn.T.contiguous().view(*size, -1, n)
+        del drawn  # the caller keeps none: half the memory from here on
+        (top, height), (left, width) = (((w - p) // 2, p) for w, p in zip(size, patch, strict=True))
+        centres = pixels[top : top + height, left : left + width]
+        # A copy, never a view: they are prepared in place.
+        centres = centres.permute(3, 0, 1, 2).clone(memory_format=torch.contiguous_format)
+        centres = centres.flatten(1)
+        _, whitener, contrast_eps = super()._prepare(centres, patch, contrast_eps, moments)
+        whitening = mean = None
+        if whitener is not None:
+            whitening, mean = map(torch.from_numpy, (whitener.whitening_, whitener.mean_))
+        eps = contrast_eps if self.contrast == "patch" else None
+        windows = Windows.of(pixels, patch, Preparation(eps, whitening, mean))
+        return windows, whitener, contrast_eps
+
+    def _won(self, prepared, centers):
+        if not isinstance(prepared, Windows):
+            return prepared, None, _one_offset(prepared)
+        offsets = best_offsets(prepared, centers)
+        return prepared.at(offsets), prepared.norms, prepared.count(offsets)
+
+    def _start(self, prepared, rng):
+        rows = prepared.centres() if isinstance(prepared, Windows) else prepared
+        return SEEDINGS[self.init](rows, self.n_filters, rng)
+
+    def _learn(self, prepared, start, on_iteration):
+        limits = {"max_iter": self.max_iter, "tol": self.tol, "on_iteration": on_iteration}
+        if isinstance(prepared, Windows):
+            return convolutional(prepared, start, **limits)
+        return spherical(prepared, start, **limits)._replace(offset_counts=_one_offset(prepared))
+
+
+def _one_offset(patches):
+    """The counts of windows that hold one patch."""
+    return torch.full((1, 1), len(patches))
+
+
+def _checked_connections(connections, n_channels):
+    """Connections as an int array (n_groups, group_size), checked against the channels."""
+    try:
+        found = np.asarray(connections)
+    except ValueError:
+        raise ValueError("connections must name as many channels in every group.") from None
+    if found.ndim != 2 or not found.size or found.dtype.kind not in "iu":
+        raise ValueError(
+            "connections must be integers of shape (n_groups, group_size), got "
+            f"{found.dtype} of shape {found.shape}."
+        )
+    wrong = found[(found < 0) | (found >= n_channels)]
+    if len(wrong):
+        raise ValueError(
+            f"connections name channel {wrong[0]}, but the images have {n_channels} channels, "
+            f"0 to {n_channels - 1}."
+        )
+    for i, group in enumerate(found.tolist()):
+        if len(set(group)) < len(group):
+            raise ValueError(f"connections name a channel twice in group {i}: {group}.")
+    return found.astype(np.int64)

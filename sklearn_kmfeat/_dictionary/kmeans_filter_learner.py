@@ -1,0 +1,238 @@
+"""K-means filters: the learner of Coates, Lee & Ng and its relatives."""
+
+from numbers import Integral
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .._core.kmeans import kmeans_plusplus, lloyd, patch_dictionary, sample_rows, spherical
+from .base import PatchBank
+
+SEEDINGS = {"sample": sample_rows, "k-means++": kmeans_plusplus}
+
+
+class KMeansFilterLearner(PatchBank):
+    """Learn filters from images by k-means, and encode images with them.
+
+    Patches are cut from the images, normalised in contrast and whitened; k-means makes a
+    dictionary of them. `transform` encodes every location of an image and pools the
+    codes, so that each image becomes one row.
+
+    Parameters
+    ----------
+    n_filters : int, default=256
+        Size of the dictionary.
+    patch_size : int or (int, int), default=6
+        Height and width, in pixels.
+    stride : int or (int, int), default=1
+        Step from location to location, in pixels. Accuracy falls with larger steps.
+    image_shape : (int, int), (int, int, int) or None, default=None
+        What the rows of a two-dimensional `X` are: images (H, W) or (H, W, C). None:
+        each row is a ready patch, one location.
+    n_patches : int or None, default=400_000
+        Patches to learn from, drawn evenly over the images, without replacement; None
+        is all of them.
+    contrast : {"patch", "image"} or None, default="patch"
+        What is brought to mean zero and about the same contrast.
+    contrast_eps : "auto" or float, default="auto"
+        Added to the variance, in squared pixel units. ``"auto"`` follows the range of
+        the pixels: see `ContrastNormalizer`.
+    whiten_eps : float or None, default=0.1
+        Added to the eigenvalues of the patches' covariance: see `ZCAWhitener`. None: no
+        whitening.
+    algorithm : {"lloyd", "spherical", "random"}, default="lloyd"
+        Euclidean k-means; gain-shape k-means with unit filters and the damped update
+        (Coates & Ng 2012), in which a patch may be a negative multiple of its filter; or
+        patches themselves.
+    init : {"sample", "k-means++"}, default="sample"
+        Where to start: random different patches, or greedy k-means++ (as many passes
+        over the patches as there are filters).
+    max_iter : int, default=50
+        Iterations of each run.
+    tol : float, default=1e-4
+        When to stop. ``"lloyd"``: the squared movement of all filters, relative to the
+        mean variance of the patches' values. ``"spherical"``: the root mean square
+        movement of a filter.
+    n_init : int, default=1
+        Runs from different starts; the one with the least inertia is kept. Of more than
+        100,000 patches (and 400 for each filter), 50,000 (or 200 for each) rank the starts,
+        and the best goes on with all of them.
+    encoder : {"triangle", "hard", "soft_threshold", "knn"}, default="triangle"
+        ``"triangle"``: max(0, mean distance to all filters - distance). ``"hard"``: one
+        at the nearest filter. ``"soft_threshold"``: max(0, d.x - alpha). ``"knn"``: one
+        at each of the nearest `knn_fraction` of the filters.
+    alpha : float, default=0.25
+        Threshold of ``"soft_threshold"``.
+    knn_fraction : float, default=0.4
+        Share of the filters, in (0, 1], for ``"knn"``.
+    split_sign : bool, default=False
+        Encode with the filters and their negatives, twice as many codes.
+    pool : {"sum", "mean", "max"}, default="sum"
+        How the codes of a cell become one.
+    pool_grid : int, (int, int) or None, default=(2, 2)
+        Cells down and across that cover every location; they differ by at most one
+        location, the larger ones first. None: every location is a cell. Not used for
+        ``output="maps"``.
+    pool_size : int, (int, int) or None, default=None
+        Pool local windows of so many locations instead; the last window of a row or
+        column holds what is left.
+    output : {"features", "maps"}, default="features"
+        One row per image, or (n, H', W', K') for a next layer: every location, or every
+        window of `pool_size`.
+    device : str, torch.device or None, default=None
+        None is the CPU; ``"cuda"``, ``"cuda:1"``, ``"mps"``, or ``"auto"``.
+    precision : {"exact", "fast"}, default="exact"
+        ``"fast"`` lets float32 products run in TF32 on CUDA and in bfloat16 on CPUs that
+        have matrix units for it (AMX: twice as fast or more); values then carry 10 or 7
+        bits. Elsewhere it changes nothing. The switch belongs to the process while the
+        call runs.
+    random_state : int, RandomState or None, default=None
+        Decides which patches are drawn and where k-means starts.
+    verbose : int, default=0
+        1 writes a line per iteration. For progress bars:
+        ``learner.set_callbacks(sklearn.callback.ProgressBar())``.
+
+    Attributes
+    ----------
+    filters_ : ndarray of shape (K, h, w, C)
+        The dictionary to look at: `cluster_centers_` as patches. Of ready patches, C is
+        what their length and `patch_size` leave, or the shape is (K, 1, 1, d).
+    cluster_centers_ : ndarray of shape (K, h * w * C)
+        In whitened space. K is `n_filters`, or fewer, with a ConvergenceWarning, when
+        the patches have not so many different values.
+    counts_ : ndarray of shape (K,)
+        Patches that each filter wins, by distance or, for ``"spherical"``, by the largest
+        ``|d.x|``; never zero.
+    inertia_ : float
+        Sum of squared errors of the patches in whitened space; after `partial_fit`, of
+        those of the last batch.
+    n_iter_ : int
+        Iterations of the run that is kept.
+    whitener_ : ZCAWhitener or None
+        Fitted.
+    contrast_eps_ : float or None
+        What is added to the variance.
+    image_shape_ : tuple or None
+        (H, W, C); (None, None, C) for images that differ in size; None for ready patches.
+    n_features_in_ : int
+        H * W * C, where it is fixed.
+    feature_names_in_ : ndarray of str
+        When `X` has column names.
+
+    See Also
+    --------
+    BagOfPatches : Counts of visual words.
+    sklearn.cluster.MiniBatchKMeans : K-means alone.
+
+    Notes
+    -----
+    `X` may be an array (n, H, W) or (n, H, W, C) of integers or floats in any range,
+    channels last; a list of images of different sizes; flattened images (n, f) with
+    `image_shape`; or ready patches (n, f), for example after `PatchExtractor` and
+    `ZCAWhitener`. float64 is computed in float64, everything else in float32. Memory-
+    mapped arrays are read a batch at a time.
+
+    Memory beyond input and output is, in `fit`, two (``"spherical"``: three) times that of
+    the drawn patches, which take 4 bytes times `n_patches` times the values of a patch; in
+    `transform`, scikit-learn's ``working_memory`` at most.
+
+    References
+    ----------
+    A. Coates, H. Lee, A. Y. Ng, "An analysis of single-layer networks in unsupervised
+    feature learning", AISTATS 2011.
+
+    A. Coates, A. Y. Ng, "Learning feature representations with k-means", 2012.
+
+    L. Thiry, M. Arbel, E. Belilovsky, E. Oyallon, "The unreasonable effectiveness of
+    patches in deep convolutional kernels methods", ICLR 2021.
+
+    Examples
+    --------
+    >>> from sklearn_kmfeat import KMeansFilterLearner
+    >>> from sklearn_kmfeat.datasets import load_cifar10_sample
+    >>> images = load_cifar10_sample().images[:50]
+    >>> learner = KMeansFilterLearner(n_filters=16, n_patches=2000, random_state=0)
+    >>> learner.fit_transform(images).shape
+    (50, 64)
+    >>> learner.filters_.shape
+    (16, 6, 6, 3)
+    """
+
+    _parameter_constraints = {
+        **PatchBank._parameter_constraints,
+        "n_filters": [Interval(Integral, 1, None, closed="left")],
+        "algorithm": [StrOptions({"lloyd", "spherical", "random"})],
+    }
+
+    def __init__(
+        self,
+        n_filters=256,
+        *,
+        patch_size=6,
+        stride=1,
+        image_shape=None,
+        n_patches=400_000,
+        contrast="patch",
+        contrast_eps="auto",
+        whiten_eps=0.1,
+        algorithm="lloyd",
+        init="sample",
+        max_iter=50,
+        tol=1e-4,
+        n_init=1,
+        encoder="triangle",
+        alpha=0.25,
+        knn_fraction=0.4,
+        split_sign=False,
+        pool="sum",
+        pool_grid=(2, 2),
+        pool_size=None,
+        output="features",
+        device=None,
+        precision="exact",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_filters = n_filters
+        self.patch_size = patch_size
+        self.stride = stride
+        self.image_shape = image_shape
+        self.n_patches = n_patches
+        self.contrast = contrast
+        self.contrast_eps = contrast_eps
+        self.whiten_eps = whiten_eps
+        self.algorithm = algorithm
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_init = n_init
+        self.encoder = encoder
+        self.alpha = alpha
+        self.knn_fraction = knn_fraction
+        self.split_sign = split_sign
+        self.pool = pool
+        self.pool_grid = pool_grid
+        self.pool_size = pool_size
+        self.output = output
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def _n_atoms(self):
+        return "n_filters", self.n_filters
+
+    @property
+    def _update(self):
+        return {"lloyd": "mean", "spherical": "direction", "random": "keep"}[self.algorithm]
+
+    def _start(self, patches, rng):
+        init = self.init if self.algorithm != "random" else "sample"
+        return SEEDINGS[init](patches, self.n_filters, rng)
+
+    def _learn(self, patches, start, on_iteration):
+        if self.algorithm == "random":
+            return patch_dictionary(patches, start)
+        method = spherical if self.algorithm == "spherical" else lloyd
+        limits = {"max_iter": self.max_iter, "tol": self.tol}
+        return method(patches, start, **limits, on_iteration=on_iteration)

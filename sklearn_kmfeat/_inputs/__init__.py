@@ -1,0 +1,1 @@
+"""Every form of X, as one source of images."""

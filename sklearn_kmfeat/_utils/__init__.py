@@ -1,0 +1,1 @@
+"""Shared helpers: devices, progress, generators. They know nothing else of the package."""

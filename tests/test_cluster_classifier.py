@@ -1,0 +1,258 @@
+import pickle
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, ClusterMixin, clone, is_classifier
+from sklearn.cluster import DBSCAN, KMeans
+from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+
+from sklearn_kmfeat._cluster_classifier import ClusterClassifier
+from sklearn_kmfeat.metrics import match_clusters, purity_score
+
+
+class BrightnessClusterer(ClusterMixin, BaseEstimator):
+    """Clusters of images, of any sizes, by their mean; `predict` answers as told."""
+
+    def __init__(self, shape=()):
+        self.shape = shape
+
+    def fit(self, X, y=None):
+        assert y is None
+        self.is_fitted_ = True
+        return self
+
+    def predict(self, X):
+        labels = [np.full(self.shape, int(np.mean(image) > 0.5)) for image in X]
+        return labels if isinstance(X, list) else np.array(labels)
+
+
+@pytest.fixture
+def blobs():
+    centers = [[-9, 0], [-8, 0], [8, 0], [9, 0]]
+    X, y = make_blobs(80, centers=centers, cluster_std=0.05, random_state=0)
+    return X, np.array([3, 3, 5, 5])[y]
+
+
+@pytest.fixture
+def images():
+    rng = np.random.RandomState(0)
+    dark, light = rng.rand(5, 4, 4, 3) * 0.4, 0.6 + rng.rand(5, 4, 4, 3) * 0.4
+    return np.concatenate([dark, light]), np.repeat(["night", "day"], 5)
+
+
+@parametrize_with_checks(
+    [
+        ClusterClassifier(KMeans(n_clusters=3, random_state=0)),
+        ClusterClassifier(make_pipeline(StandardScaler(), KMeans(n_clusters=3, random_state=0))),
+    ]
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_number_of_scikit_learn_checks():
+    model = ClusterClassifier(KMeans(n_clusters=3, random_state=0))
+    results = check_estimator(model, on_skip=None)
+    assert sum(result["status"] == "passed" for result in results) > 40
+
+
+def test_predicts_the_class_of_the_cluster(blobs):
+    X, y = blobs
+    model = ClusterClassifier(KMeans(n_clusters=4, n_init=10, random_state=0)).fit(X, y)
+    labels = model.clusterer_.predict(X)
+    assert model.match_ == match_clusters(y, labels)
+    assert model.purity_ == purity_score(y, labels) == 1.0
+    assert model.classes_.tolist() == [3, 5]
+    assert model.n_features_in_ == 2
+    np.testing.assert_array_equal(model.predict(X), y)
+    assert model.score(X, y) == 1.0
+
+
+def test_the_clusterer_sees_no_labels(blobs):
+    X, y = blobs
+    alone = KMeans(n_clusters=4, random_state=0).fit(X)
+    model = ClusterClassifier(KMeans(n_clusters=4, random_state=0)).fit(X, y)
+    np.testing.assert_array_equal(model.clusterer_.cluster_centers_, alone.cluster_centers_)
+
+
+def test_the_parameter_is_cloned(blobs):
+    clusterer = KMeans(n_clusters=4, random_state=0)
+    model = ClusterClassifier(clusterer).fit(*blobs)
+    assert model.clusterer is clusterer
+    assert not hasattr(clusterer, "cluster_centers_")
+
+
+def test_hungarian_strategy(blobs):
+    X, _ = blobs
+    y = np.where(X[:, 0] > 8.5, "rare", "common")
+    y[(X[:, 0] > 8.5).nonzero()[0][:12]] = "common"
+    pair = KMeans(n_clusters=2, n_init=5, random_state=0)
+    assert set(ClusterClassifier(pair).fit(X, y).match_.values()) == {"common"}
+    model = ClusterClassifier(pair, strategy="hungarian").fit(X, y)
+    assert set(model.match_.values()) == {"common", "rare"}
+
+
+def test_few_labels_are_enough(blobs):
+    X, y = blobs
+    few = np.full(len(y), -1)
+    labels = KMeans(n_clusters=4, n_init=10, random_state=0).fit_predict(X)
+    first = np.unique(labels, return_index=True)[1]
+    few[first] = y[first]
+    model = ClusterClassifier(KMeans(n_clusters=4, n_init=10, random_state=0)).fit(X, few)
+    assert model.classes_.tolist() == [3, 5]
+    assert model.score(X, y) == 1.0
+
+
+@pytest.mark.parametrize("through_pipeline", [False, True])
+def test_clusters_without_labels_take_the_class_of_the_nearest(blobs, through_pipeline):
+    X, y = blobs
+    outer = np.abs(X[:, 0]) > 8.5
+    y[outer] = -1
+    y[~outer & (y == 3)] = np.where(np.arange(20) < 19, 3, 5)  # 5 is the most frequent class
+    clusterer = KMeans(n_clusters=4, n_init=10, random_state=0)
+    if through_pipeline:
+        clusterer = make_pipeline(PCA(1), clusterer)
+    model = ClusterClassifier(clusterer).fit(X, y)
+    np.testing.assert_array_equal(model.predict([[-9, 0], [-8, 0], [8, 0], [9, 0]]), [3, 3, 5, 5])
+    assert list(model.match_) == [0, 1, 2, 3]
+
+
+def test_clusters_without_labels_or_centers_take_the_most_frequent_class(blobs):
+    X, y = blobs
+    outer = np.abs(X[:, 0]) > 8.5
+    y[outer] = -1
+    y[~outer & (y == 3)] = np.where(np.arange(20) < 19, 3, 5)
+    model = ClusterClassifier(GaussianMixture(4, n_init=5, random_state=0)).fit(X, y)
+    np.testing.assert_array_equal(model.predict([[-9, 0], [-8, 0], [8, 0], [9, 0]]), [5, 3, 5, 5])
+    assert sorted(model.match_) == [0, 1, 2, 3]
+
+
+def test_a_cluster_that_appears_in_predict_takes_the_most_frequent_class(images):
+    X, _ = images
+    model = ClusterClassifier(BrightnessClusterer()).fit(X[:5], ["b", "a", "b", "a", "b"])
+    assert model.match_ == {0: "b"}
+    assert model.predict(X[5:]).tolist() == ["b"] * 5
+
+
+@pytest.mark.parametrize("unknown", [None, -1])
+def test_unknown_among_strings(images, unknown):
+    X, y = images
+    some = y.astype(object)
+    some[[0, 1, 5]] = unknown
+    model = ClusterClassifier(BrightnessClusterer()).fit(X, some)
+    assert model.classes_.tolist() == ["day", "night"]
+    assert model.purity_ == 1.0
+    np.testing.assert_array_equal(model.predict(X), y)
+
+
+def test_minus_one_is_a_class_beside_one_alone(blobs):
+    X, y = blobs
+    two = np.where(y == 3, -1, 1)
+    model = ClusterClassifier(KMeans(n_clusters=2, n_init=5, random_state=0)).fit(X, two)
+    assert model.classes_.tolist() == [-1, 1]
+    assert model.score(X, two) == 1.0
+
+
+@pytest.mark.parametrize("shape", [(), (1, 1)])
+@pytest.mark.parametrize("form", ["3d", "4d", "list", "sizes"])
+def test_images(images, shape, form):
+    X, y = images
+    X = {
+        "3d": X[..., 0],
+        "4d": X,
+        "list": list(X),
+        "sizes": [image[: 3 + i % 2] for i, image in enumerate(X)],
+    }[form]
+    model = ClusterClassifier(BrightnessClusterer(shape)).fit(X, y)
+    assert model.match_ == {0: "night", 1: "day"}
+    np.testing.assert_array_equal(model.predict(X), y)
+    assert not hasattr(model, "n_features_in_")
+
+
+@pytest.mark.parametrize("convert", [np.asarray, list])
+def test_more_than_one_cluster_per_image(images, convert):
+    X, y = images
+    model = ClusterClassifier(BrightnessClusterer((2, 2)))
+    with pytest.raises(ValueError, match=r"BrightnessClusterer\.predict returned 40 for 10"):
+        model.fit(convert(X), y)
+
+
+@pytest.mark.parametrize("dtypes", [("f4", "f8"), ("f8", "f4")])
+def test_predict_takes_the_other_float_type(blobs, dtypes):
+    X, y = blobs
+    model = ClusterClassifier(KMeans(n_clusters=4, random_state=0)).fit(X.astype(dtypes[0]), y)
+    np.testing.assert_array_equal(model.predict(X.astype(dtypes[1])), y)
+
+
+def test_grid_search_over_the_clusterer(blobs):
+    X, y = blobs
+    y = np.where(np.abs(X[:, 0]) > 8.5, y, y + 10)
+    model = ClusterClassifier(KMeans(n_init=10, random_state=0))
+    search = GridSearchCV(model, {"clusterer__n_clusters": [2, 4]}, cv=3).fit(X, y)
+    assert search.best_params_ == {"clusterer__n_clusters": 4}
+    assert search.best_score_ == 1.0
+
+
+def test_clone_and_pickle(blobs):
+    X, y = blobs
+    model = ClusterClassifier(KMeans(n_clusters=4, random_state=0), strategy="hungarian")
+    copy = clone(model)
+    assert copy.clusterer is not model.clusterer
+    assert copy.get_params()["clusterer__n_clusters"] == 4
+    loaded = pickle.loads(pickle.dumps(model.fit(X, y)))
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+def test_tags_and_sparse_input(blobs):
+    X, y = blobs
+    model = ClusterClassifier(KMeans(n_clusters=4, random_state=0))
+    assert is_classifier(model)
+    assert get_tags(model).input_tags == get_tags(KMeans()).input_tags
+    dense, sparse = clone(model).fit(X, y), clone(model).fit(csr_array(X), y)
+    np.testing.assert_array_equal(dense.predict(X), sparse.predict(csr_array(X)))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, "requires y to be passed"),
+        ([0, 1], "inconsistent numbers of samples"),
+        (np.full(80, -1), "no labelled sample"),
+        (np.linspace(0, 1, 80), "Unknown label type"),
+    ],
+)
+def test_bad_y(blobs, y, message):
+    with pytest.raises(ValueError, match=message):
+        ClusterClassifier(KMeans(n_clusters=2)).fit(blobs[0], y)
+
+
+def test_a_clusterer_without_predict(blobs):
+    with pytest.raises(TypeError, match="DBSCAN has none"):
+        ClusterClassifier(DBSCAN()).fit(*blobs)
+
+
+def test_unknown_strategy(blobs):
+    with pytest.raises(ValueError, match="strategy must be one of"):
+        ClusterClassifier(KMeans(), strategy="best").fit(*blobs)
+
+
+class Broken(KMeans):
+    """Finds clusters, and cannot say where."""
+
+    def predict(self, X):
+        raise KeyboardInterrupt
+
+
+def test_interrupted_fit_leaves_no_trace():
+    classifier = ClusterClassifier(Broken(n_clusters=2, random_state=0))
+    with pytest.raises(KeyboardInterrupt):
+        classifier.fit(np.arange(8.0).reshape(4, 2), [0, 0, 1, 1])
+    assert set(vars(classifier)) == {"clusterer", "strategy"}
