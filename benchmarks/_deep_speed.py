@@ -11,7 +11,7 @@ from torch import nn
 from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat._deep_cluster.networks import build_network
 from sklearn_kmfeat._deep_cluster.sources import source_of
-from sklearn_kmfeat._inputs.images import check_images
+from sklearn_kmfeat._inputs.check import check_images
 from sklearn_kmfeat._utils.device import has_bfloat16
 from sklearn_kmfeat.datasets import load_mnist_sample
 

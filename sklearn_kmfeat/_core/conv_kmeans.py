@@ -9,7 +9,7 @@ import torch
 from .assign import nearest
 from .contrast import centre_and_scale, contrast_normalize
 from .kmeans import Coding, gain_shape
-from .patches import map_shape
+from .patches import map_size
 from .whitening import affine_rows
 
 _CPU_TILE_BYTES = 5 * 2**20
@@ -88,7 +88,7 @@ class Windows:
         n = pixels.shape[-1]
         if preparation.contrast_eps is not None:  # products of large values lose digits
             pixels -= pixels.mean((0, 1, 2))
-        offsets = map_shape(pixels.shape[:2], patch_size, (1, 1))
+        offsets = map_size(pixels.shape[:2], patch_size, (1, 1))
         spread = None
         if preparation.contrast_eps is not None:
             spread = pixels.new_empty(offsets[0] * offsets[1], n)
@@ -120,7 +120,7 @@ class Windows:
     @property
     def offsets(self):
         """Number of places of a patch in a window, down and across."""
-        return map_shape(self.pixels.shape[:2], self.patch_size, (1, 1))
+        return map_size(self.pixels.shape[:2], self.patch_size, (1, 1))
 
     @property
     def width(self):

@@ -6,7 +6,7 @@ import torch
 
 from .contrast import contrast_normalize
 from .encoders import ENCODERS
-from .patches import map_shape, patch_columns
+from .patches import PatchGrid, map_size, patch_columns
 
 # Below this many filters the product is laid out with the locations last, which
 # vectorises reductions over few filters.
@@ -141,9 +141,11 @@ def prepared_columns(images, code, workspace=None):
     n_rows = code.patch_size[0] * code.patch_size[1] * images.shape[3]
     here = there = None
     if workspace is not None:
-        down, across = map_shape(images.shape[1:3], code.patch_size, code.stride)
+        down, across = map_size(images.shape[1:3], code.patch_size, code.stride)
         here, there = workspace.pair(n_rows + 2, len(images) * down * across)
-    columns = patch_columns(images, code.patch_size, code.stride, _rows(here, n_rows + 1))
+    columns = patch_columns(
+        images, PatchGrid(code.patch_size, code.stride), _rows(here, n_rows + 1)
+    )
     if code.contrast == "patch":
         out, scratch = _rows(here, n_rows), _rows(there, n_rows)
         patches = contrast_normalize(columns[:-1], code.contrast_eps, 0, out, scratch)
@@ -207,7 +209,7 @@ def affinity_maps(images, code, workspace=None):
         To be used before the next one is asked for.
     """
     n, height, width, _ = images.shape
-    down, across = map_shape((height, width), code.patch_size, code.stride)
+    down, across = map_size((height, width), code.patch_size, code.stride)
     matrix = code.projection.matrix
     columns = prepared_columns(images, code, workspace)
     locations = down * across

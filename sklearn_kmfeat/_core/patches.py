@@ -3,11 +3,35 @@
 Inside a patch the order is (row, column, channel). Locations run row by row.
 """
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 
-def map_shape(image_size, patch_size, stride):
+class PatchGrid(NamedTuple):
+    """Patches of one size on a regular grid.
+
+    Attributes
+    ----------
+    size, stride : (int, int)
+        Down and across, in pixels.
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+
+    def map_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """Number of locations down and across in an image (H, W)."""
+        return map_size(image_size, self.size, self.stride)
+
+    def n_locations(self, image_sizes: np.ndarray) -> np.ndarray:
+        """Number of locations in each image; sizes and result are int arrays, (n, 2) and (n,)."""
+        return ((image_sizes - np.array(self.size)) // self.stride + 1).prod(axis=1)
+
+
+def map_size(image_size, patch_size, stride):
     """Number of patch locations down and across.
 
     Parameters
@@ -22,30 +46,32 @@ def map_shape(image_size, patch_size, stride):
     return tuple((i - p) // s + 1 for i, p, s in zip(image_size, patch_size, stride, strict=True))
 
 
-def windows(images, patch_size, stride):
-    """All patches as a view.
+def all_patches(images: torch.Tensor, grid: PatchGrid) -> torch.Tensor:
+    """Every patch, as a view.
 
     Parameters
     ----------
     images : tensor of shape (n, H, W, C)
-    patch_size, stride : (int, int)
+    grid : PatchGrid
 
     Returns
     -------
     tensor of shape (n, H', W', h, w, C)
         Shares its memory with `images`.
     """
-    (h, w), (down, across) = patch_size, stride
+    (h, w), (down, across) = grid
     return images.unfold(1, h, down).unfold(2, w, across).permute(0, 1, 2, 4, 5, 3)
 
 
-def patch_columns(images, patch_size, stride, out=None):
+def patch_columns(
+    images: torch.Tensor, grid: PatchGrid, out: torch.Tensor | None = None
+) -> torch.Tensor:
     """Every patch as a column over a one.
 
     Parameters
     ----------
     images : tensor of shape (n, H, W, C)
-    patch_size, stride : (int, int)
+    grid : PatchGrid
     out : tensor of shape (h * w * C + 1, n * H' * W') or None, default=None
         Where to write. None: a new tensor.
 
@@ -55,7 +81,7 @@ def patch_columns(images, patch_size, stride, out=None):
         This layout copies long runs of pixels, three times faster than a
         patch a row; the ones at the bottom take the place of a bias in products.
     """
-    view = windows(images, patch_size, stride).permute(3, 4, 5, 0, 1, 2)
+    view = all_patches(images, grid).permute(3, 4, 5, 0, 1, 2)
     width = view.shape[0] * view.shape[1] * view.shape[2]
     columns = out
     if columns is None:
@@ -65,7 +91,9 @@ def patch_columns(images, patch_size, stride, out=None):
     return columns
 
 
-def patches_at(images, image_index, location, patch_size, stride):
+def patches_at(
+    images: torch.Tensor, image_index: torch.Tensor, location: torch.Tensor, grid: PatchGrid
+) -> torch.Tensor:
     """The patches at chosen places.
 
     Parameters
@@ -73,20 +101,22 @@ def patches_at(images, image_index, location, patch_size, stride):
     images : tensor of shape (n, H, W, C)
     image_index, location : int64 tensors of shape (m,)
         Which image, and which of its H' * W' locations.
-    patch_size, stride : (int, int)
+    grid : PatchGrid
 
     Returns
     -------
     tensor of shape (m, h * w * C)
         A new tensor.
     """
-    view = windows(images, patch_size, stride)
+    view = all_patches(images, grid)
     width = view.shape[2]
     row = torch.div(location, width, rounding_mode="floor")
     return view[image_index, row, location % width].flatten(1)
 
 
-def overlap_average(patches, image_shape, patch_size, stride):
+def overlap_average(
+    patches: torch.Tensor, image_shape: tuple[int, int, int], grid: PatchGrid
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Images from all their patches, averaged where patches overlap.
 
     Parameters
@@ -94,7 +124,7 @@ def overlap_average(patches, image_shape, patch_size, stride):
     patches : tensor of shape (n * H' * W', h * w * C)
     image_shape : (int, int, int)
         H, W, C.
-    patch_size, stride : (int, int)
+    grid : PatchGrid
 
     Returns
     -------
@@ -103,11 +133,11 @@ def overlap_average(patches, image_shape, patch_size, stride):
         False where no patch lies; the pixels there are zero.
     """
     height, width, channels = image_shape
-    down, across = map_shape((height, width), patch_size, stride)
+    down, across = grid.map_size((height, width))
     n = len(patches) // (down * across)
     columns = patches.reshape(n, down * across, -1, channels).permute(0, 3, 2, 1)
     columns = columns.reshape(n * channels, -1, down * across)
-    fold = {"output_size": (height, width), "kernel_size": patch_size, "stride": stride}
+    fold = {"output_size": (height, width), "kernel_size": grid.size, "stride": grid.stride}
     total = F.fold(columns, **fold)
     times = F.fold(torch.ones_like(columns[:1]), **fold)
     images = (total / times.clamp(min=1)).reshape(n, channels, height, width)

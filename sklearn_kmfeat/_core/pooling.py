@@ -111,3 +111,36 @@ def _reduce(codes, pool, axis):
         shape = [n for i, n in enumerate(codes.shape) if i != axis]
         return codes.new_full(shape, -torch.inf)
     return codes.amax(axis)
+
+
+def pooling_edges(locations, pool_grid, pool_size):
+    """Edges of the pooling cells down and across.
+
+    Parameters
+    ----------
+    locations : (int, int)
+        Size of the map.
+    pool_grid : (int, int) or None
+        Number of cells; None leaves every location its own cell.
+    pool_size : (int, int) or None
+        Size of local windows; comes before `pool_grid`.
+
+    Returns
+    -------
+    list of int, list of int
+
+    Raises
+    ------
+    ValueError
+        When there are more cells than locations.
+    """
+    if pool_size is not None:
+        return tuple(window_edges(n, size) for n, size in zip(locations, pool_size, strict=True))
+    if pool_grid is None:
+        return tuple(window_edges(n, 1) for n in locations)
+    if any(cells > n for cells, n in zip(pool_grid, locations, strict=True)):
+        raise ValueError(
+            f"pool_grid={pool_grid} is finer than the map of {locations[0]} x {locations[1]} "
+            "locations."
+        )
+    return tuple(grid_edges(n, cells) for n, cells in zip(locations, pool_grid, strict=True))

@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._core.assign import nearest
-from .._inputs.images import check_images, remember, warn_if_flattened
+from .._inputs.check import check_images, remember, warn_if_flattened
 from .._utils.device import matmul_precision, resolve_device
 from .._utils.progress import FitProgress
 from .assembly import new_net

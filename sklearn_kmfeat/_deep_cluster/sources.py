@@ -8,8 +8,8 @@ from PIL.Image import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from .._inputs.geometry import pair
-from .._inputs.images import Images
+from .._inputs.arrays import ArraySource
+from .._utils.validation import as_pair
 from .views import Centre
 
 _IMAGES_FOR_STATISTICS = 2_000
@@ -29,7 +29,7 @@ class ArrayImages(Dataset):
     def __init__(self, images, device):
         self.images = images
         self.shape = images.shape
-        self.in_bytes = images.data.dtype == np.uint8
+        self.in_bytes = images.pixel_dtype == np.uint8
         self.resident = _on_device(images, device)
 
     def __len__(self):
@@ -117,13 +117,13 @@ def source_of(X, size, device):
     shape : (int, int, int)
         Height, width and channels of what the network sees.
     """
-    size = None if size is None else pair(size, "input_size")
+    size = None if size is None else as_pair(size, "input_size")
     if isinstance(X, Dataset):
         source = DatasetImages(X, size)
         return source, source.shape
     if X.shape is None:
         size = size or common_size(X)
-        X = Images(of_one_size(X, size), (*size, X.n_channels), X.n_channels, torch.float32)
+        X = ArraySource(of_one_size(X, size), (*size, X.n_channels))
     return ArrayImages(X, device), (*(size or X.shape[:2]), X.n_channels)
 
 
@@ -141,7 +141,7 @@ def of_one_size(images, size):
     ndarray of shape (n, H, W, C)
         Bytes where all images are, otherwise float32.
     """
-    whole = all(image.dtype == np.uint8 for image in images.data)
+    whole = images.pixel_dtype == np.uint8
     out = np.empty((len(images), *size, images.n_channels), np.uint8 if whole else np.float32)
     centre = Centre(size)
     for index, block in images.batches(lambda size: 256):

@@ -25,11 +25,17 @@ from .._core.kmeans import Dictionary
 from .._core.pooling import POOLS
 from .._core.streaming import Stream
 from .._core.whitening import add_moments, no_moments, row_chunks
-from .._inputs.geometry import pair, patch_grid
-from .._inputs.images import check_images, described_shape, remember, warn_if_flattened
-from .._inputs.sampling import batch_size, cut_patches, draw_locations, even_counts
+from .._inputs.check import check_images, remember, warn_if_flattened
+from .._inputs.sampling import (
+    cut_patches,
+    draw_locations,
+    even_counts,
+    images_per_batch,
+    patch_grid,
+)
 from .._utils.device import matmul_precision, resolve_device
 from .._utils.progress import FitProgress, Tenths
+from .._utils.validation import as_pair
 from .encoding import Encoding, Pooling
 from .parts import Part, attributes_of, parts_of
 from .preprocessing import ZCAWhitener, mean_image_variance
@@ -249,7 +255,7 @@ class PatchBank(
         name, wanted = self._n_atoms
         return {
             name: wanted,
-            "patch_size": pair(self.patch_size, "patch_size"),
+            "patch_size": as_pair(self.patch_size, "patch_size"),
             "contrast": self.contrast,
             "whitening": self.whiten_eps is not None,
             "algorithm": getattr(self, "algorithm", None),
@@ -379,7 +385,7 @@ class PatchBank(
 
     def _drawn_size(self, fitted):
         """Height and width of what is drawn, by the fitted attributes."""
-        return fitted.get("window_size_") or pair(self.patch_size, "patch_size")
+        return fitted.get("window_size_") or as_pair(self.patch_size, "patch_size")
 
     def _won(self, prepared, centers):
         """What filters code of what was drawn.
@@ -403,7 +409,7 @@ class PatchBank(
         n_batches = None
         if images.shape is not None:
             n_read = min(len(images), total or len(images))
-            n_batches = -(-n_read // batch_size(images)(images.shape[:2]))
+            n_batches = -(-n_read // images_per_batch(images)(images.shape[:2]))
         noun = drawn.removeprefix("n_")
         with progress.task(f"reading {noun}", n_batches) as task:
             patches = self._cut(images, size, channels, image_eps, rng, task.step)
@@ -423,7 +429,16 @@ class PatchBank(
         counts = even_counts(available, available.sum() if total is None else total, rng)
         locations = draw_locations(available, counts, rng)
         device = resolve_device(self.device)
-        return cut_patches(images, grid, locations, device, image_eps, on_batch, channels)
+        [patches] = cut_patches(
+            images,
+            grid,
+            locations,
+            device,
+            image_eps=image_eps,
+            groups=[channels],
+            on_batch=on_batch,
+        )
+        return patches
 
     def _prepare(self, patches, size, contrast_eps, moments=None):
         """Normalise the contrast and whiten, in place.
@@ -495,7 +510,7 @@ class PatchBank(
         """The fitted attributes that follow from the images."""
         grid = patch_grid(self.patch_size, self.stride, images)
         return {
-            "image_shape_": described_shape(images),
+            "image_shape_": images.image_shape,
             "_fitted_with": self._identity(),
             "_locations": Pooling.of(self).locations(images, grid),
         }
@@ -513,7 +528,7 @@ class PatchBank(
         return cells * len(self.cluster_centers_) * (1 + self.split_sign)
 
     def _filter_shape(self, centers, image_shape):
-        size = pair(self.patch_size, "patch_size")
+        size = as_pair(self.patch_size, "patch_size")
         width = centers.shape[1]
         if image_shape is None and width % (size[0] * size[1]):
             return (1, 1, width)

@@ -23,11 +23,11 @@ from .._core.channel_groups import (
     square_similarities,
     strongest_channels,
 )
+from .._core.patches import PatchGrid
 from .._core.pooling import Cells, grid_edges
 from .._core.whitening import add_moments, no_moments
-from .._inputs.geometry import PatchGrid
-from .._inputs.images import check_images, remember
-from .._inputs.sampling import batch_size, cut_patches, draw_locations, even_counts
+from .._inputs.check import check_images, remember
+from .._inputs.sampling import cut_patches, draw_locations, even_counts, images_per_batch
 from .._utils.device import resolve_device
 from .._utils.progress import report
 
@@ -252,7 +252,7 @@ class ChannelConnections(BaseEstimator):
         total = available.sum() if self.n_locations is None else self.n_locations
         counts = even_counts(available, total, rng)
         locations = draw_locations(available, counts, rng)
-        rows = cut_patches(images, _PIXELS, locations, resolve_device(self.device))
+        [rows] = cut_patches(images, _PIXELS, locations, resolve_device(self.device))
         similarities = square_similarities(rows)
         varies = similarities.diagonal().numpy() > 0
         if self.balanced:
@@ -432,7 +432,7 @@ def _standardised(images, members):
     maps = torch.empty(len(members), height, width, images.n_channels, dtype=images.dtype)
     moments = no_moments(images.n_channels)
     n_read = 0
-    for _, batch in images.batches(batch_size(images), members):
+    for _, batch in images.batches(images_per_batch(images), members):
         moments = add_moments(moments, batch.flatten(0, 2))
         maps[n_read : n_read + len(batch)] = batch
         n_read += len(batch)

@@ -10,7 +10,8 @@ from sklearn.utils._param_validation import HasMethods, Interval
 
 from .._core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
 from .._core.kmeans import spherical
-from .._inputs.geometry import pair, patch_grid
+from .._inputs.sampling import patch_grid
+from .._utils.validation import as_pair
 from .base import PatchBank
 from .kmeans_filter_learner import SEEDINGS
 
@@ -320,7 +321,7 @@ class ConvKMeans(PatchBank):
     def _identity(self):
         window, groups = self.window_size, self.connections
         return super()._identity() | {
-            "window_size": window and pair(window, "window_size"),
+            "window_size": window and as_pair(window, "window_size"),
             "connections": groups.tolist() if isinstance(groups, np.ndarray) else repr(groups),
         }
 
@@ -331,13 +332,13 @@ class ConvKMeans(PatchBank):
 
     def _window(self, images):
         """Height and width of windows; of a patch for ready patches."""
-        patch = pair(self.patch_size, "patch_size")
+        patch = as_pair(self.patch_size, "patch_size")
         if images.ready:
             return patch
         if self.window_size is None:
             smallest = images.sizes.min(axis=0).tolist()
             return tuple(min(2 * p, side) for p, side in zip(patch, smallest, strict=True))
-        window = pair(self.window_size, "window_size")
+        window = as_pair(self.window_size, "window_size")
         if any(w < p for w, p in zip(window, patch, strict=True)):
             raise ValueError(f"window_size={window} is smaller than patch_size={patch}.")
         return patch_grid(window, self.stride, images, "window_size").size
@@ -371,7 +372,7 @@ class ConvKMeans(PatchBank):
         return _checked_connections(found, images.n_channels), chooser
 
     def _prepare(self, drawn, size, contrast_eps, moments=None):
-        patch = pair(self.patch_size, "patch_size")
+        patch = as_pair(self.patch_size, "patch_size")
         if size == patch:
             return super()._prepare(drawn, size, contrast_eps, moments)
         n = len(drawn)

@@ -14,9 +14,12 @@ from .._core.encode import (
     project,
 )
 from .._core.encoders import ENCODERS
-from .._core.pooling import Cells
-from .._inputs.geometry import PatchGrid, pair, patch_grid, pooling_edges
-from .._utils.device import resolve_device, scratch_bytes
+from .._core.patches import PatchGrid
+from .._core.pooling import Cells, pooling_edges
+from .._inputs.sampling import patch_grid
+from .._utils.device import resolve_device
+from .._utils.memory import scratch_bytes
+from .._utils.validation import as_pair
 from .parts import parts_of
 
 #: The parameters of a bank that decide what a location's code is.
@@ -47,8 +50,8 @@ class Pooling:
     def of(cls, bank):
         """As the parameters of a bank say."""
         maps = bank.output == "maps"
-        grid = None if maps or bank.pool_grid is None else pair(bank.pool_grid, "pool_grid")
-        window = None if bank.pool_size is None else pair(bank.pool_size, "pool_size")
+        grid = None if maps or bank.pool_grid is None else as_pair(bank.pool_grid, "pool_grid")
+        window = None if bank.pool_size is None else as_pair(bank.pool_size, "pool_size")
         return cls(bank.pool, grid, window, maps)
 
     def edges(self, locations):
@@ -75,7 +78,7 @@ class Pooling:
             return (1, 1)
         sizes = np.unique(images.sizes, axis=0).tolist()
         shapes = {
-            tuple(len(edge) - 1 for edge in self.edges(grid.map_shape(size))) for size in sizes
+            tuple(len(edge) - 1 for edge in self.edges(grid.map_size(size))) for size in sizes
         }
         if len(shapes) > 1:
             raise ValueError(
@@ -87,7 +90,7 @@ class Pooling:
     def locations(self, images, grid):
         """Size of the maps of images that allow this pooling; None for ready patches."""
         self.shape(images, grid)
-        return None if images.ready else grid.map_shape(images.sizes[0].tolist())
+        return None if images.ready else grid.map_size(images.sizes[0].tolist())
 
     def n_cells(self, locations):
         """Number of cells of a map of this size; of ready patches, which have None, one."""
@@ -157,7 +160,7 @@ class Encoding:
             size = tuple(batch.shape[1:3])
             _, rows, sizes = self._batch(images, size)
             workspace = self._workspace(workspace, sizes, images.dtype)
-            cells = self.pooling.cells(self.grid.map_shape(size), images.ready, workspace.values)
+            cells = self.pooling.cells(self.grid.map_size(size), images.ready, workspace.values)
             batch = normalized_images(batch.to(self.device), self.codes[0])
             pooled = torch.cat(
                 [encode_pooled(batch, code, cells, rows, workspace) for code in self.codes], -1
@@ -209,7 +212,7 @@ class Encoding:
         channels = self.codes[0].channels
         seen = images.n_channels if channels is None else len(channels)
         width = self.grid.size[0] * self.grid.size[1] * seen + 2
-        down, across = self.grid.map_shape(size)
+        down, across = self.grid.map_size(size)
         row = item * across * n_codes
         rows = max(1, min(down, codes // row, columns // (2 * item * across * width)))
         pixels = 3 * size[0] * size[1] * images.n_channels

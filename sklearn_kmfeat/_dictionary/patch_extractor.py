@@ -14,10 +14,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._core.patches import overlap_average
-from .._inputs.geometry import PatchGrid, pair, patch_grid
-from .._inputs.images import check_images, remember
-from .._inputs.sampling import cut_patches, draw_locations, even_counts
+from .._core.patches import PatchGrid, overlap_average
+from .._inputs.check import check_images, remember
+from .._inputs.sampling import cut_patches, draw_locations, even_counts, patch_grid
+from .._utils.validation import as_pair
 
 
 class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -158,7 +158,8 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         rng = check_random_state(self.random_state)
         available = grid.n_locations(images.sizes)
         locations = draw_locations(available, self._counts(available, rng), rng)
-        return cut_patches(images, grid, locations, torch.device("cpu")).numpy()
+        [patches] = cut_patches(images, grid, locations, torch.device("cpu"))
+        return patches.numpy()
 
     def _counts(self, available, rng):
         if self.n_patches is not None:
@@ -209,8 +210,8 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _average(self, X):
         height, width, _ = self.image_shape_
-        grid = PatchGrid(pair(self.patch_size, "patch_size"), pair(self.stride, "stride"))
-        locations = int(np.prod(grid.map_shape((height, width))))
+        grid = PatchGrid(as_pair(self.patch_size, "patch_size"), as_pair(self.stride, "stride"))
+        locations = int(np.prod(grid.map_size((height, width))))
         if len(X) % locations:
             raise ValueError(
                 f"Each image has {locations} patches, so {len(X)} rows are no whole number of "
@@ -218,7 +219,7 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             )
         dtype = np.float64 if X.dtype.type is np.float64 else np.float32
         patches = torch.from_numpy(np.array(X, dtype=dtype))
-        return overlap_average(patches, self.image_shape_, grid.size, grid.stride)
+        return overlap_average(patches, self.image_shape_, grid)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

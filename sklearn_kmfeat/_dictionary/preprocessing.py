@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.contrast import auto_eps, contrast_normalize, mean_variance
 from .._core.whitening import add_moments, affine_rows, no_moments, zca_matrices
-from .._inputs.images import check_images, remember
-from .._inputs.sampling import batch_size
+from .._inputs.check import check_images, remember
+from .._inputs.sampling import images_per_batch
 
 
 class _RowTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -23,11 +23,11 @@ class _RowTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             pixels = (images.read([i]) for i in range(len(images)))
             return [
                 function(rows.flatten(1)).numpy().reshape(image.shape)
-                for rows, image in zip(pixels, images.data, strict=True)
+                for rows, image in zip(pixels, images.images, strict=True)
             ]
         dtype = np.float64 if images.dtype is torch.float64 else np.float32
         result = np.empty((len(images), images.n_features), dtype=dtype)
-        for index, batch in images.batches(batch_size(images)):
+        for index, batch in images.batches(images_per_batch(images)):
             result[index] = function(batch.flatten(1)).numpy()
         return result.reshape(np.shape(images.data))
 
@@ -224,7 +224,7 @@ class ZCAWhitener(_RowTransformer):
         if images.shape is None:
             raise ValueError(f"{type(self).__name__} needs rows or images of one size.")
         total = moments or no_moments(images.n_features)
-        for _, batch in images.batches(batch_size(images)):
+        for _, batch in images.batches(images_per_batch(images)):
             total = add_moments(total, batch.flatten(1))
         if moments is None:
             remember(self, X, images)
@@ -303,6 +303,6 @@ class ZCAWhitener(_RowTransformer):
 def mean_image_variance(images):
     """Mean over images of the variance of their pixels (ddof=1)."""
     total = 0.0
-    for _, batch in images.batches(batch_size(images)):
+    for _, batch in images.batches(images_per_batch(images)):
         total += mean_variance(batch.flatten(1)) * len(batch)
     return total / len(images)

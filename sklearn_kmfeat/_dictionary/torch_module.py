@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from .._core.encode import encode_pooled, normalized_images
-from .._inputs.geometry import PatchGrid, pair
+from .._core.patches import PatchGrid
+from .._utils.validation import as_pair
 from .encoding import ENCODER_OPTIONS, Pooling, code_of
 from .parts import parts_of
 
@@ -65,7 +66,7 @@ class DenseEncoder(nn.Module):
         ready = bank.image_shape_ is None
         grid = PatchGrid((1, 1), (1, 1))
         if not ready:
-            grid = PatchGrid(pair(bank.patch_size, "patch_size"), pair(bank.stride, "stride"))
+            grid = PatchGrid(as_pair(bank.patch_size, "patch_size"), as_pair(bank.stride, "stride"))
         options = {name: getattr(bank, name) for name in ENCODER_OPTIONS}
         return cls(parts_of(bank), grid, Pooling.of(bank), options, ready)
 
@@ -91,7 +92,7 @@ class DenseEncoder(nn.Module):
     def _encoded(self, images):
         images = images.to(self.filters.dtype).permute(0, 2, 3, 1)
         codes = self._codes()
-        locations = self.grid.map_shape(images.shape[1:3])
+        locations = self.grid.map_size(images.shape[1:3])
         cells = self.pooling.cells(locations, self.ready, self.filters)
         images = normalized_images(images, codes[0])
         pooled = [encode_pooled(images, code, cells, locations[0]) for code in codes]

@@ -1,16 +1,56 @@
 """Drawing patches from images, evenly and without replacement."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from sklearn.utils.random import sample_without_replacement
 
 from .._core.contrast import contrast_normalize
-from .._core.patches import patches_at
+from .._core.patches import PatchGrid, patches_at
+from .._utils.memory import read_bytes
+from .._utils.validation import as_pair
+from .base import ImageSource
 
-_BATCH_BYTES = 64 * 2**20
+
+def patch_grid(
+    patch_size: Any, stride: Any, source: ImageSource, name: str = "patch_size"
+) -> PatchGrid:
+    """The grid of patches for these images, checked against their sizes.
+
+    Parameters
+    ----------
+    patch_size, stride : int or (int, int)
+    source : ImageSource
+        Ready patches have one location, whatever the patch size.
+    name : str, default="patch_size"
+        What the size is called in messages.
+
+    Returns
+    -------
+    PatchGrid
+
+    Raises
+    ------
+    ValueError
+        When a patch is larger than an image.
+    """
+    grid = PatchGrid(as_pair(patch_size, name), as_pair(stride, "stride"))
+    if source.ready:
+        return PatchGrid((1, 1), (1, 1))
+    small = np.flatnonzero((source.sizes < np.array(grid.size)).any(axis=1))
+    if len(small):
+        first = tuple(source.sizes[small[0]].tolist())
+        where = "" if source.shape is not None else f" (image {small[0]} of the list)"
+        message = f"{name}={grid.size} is larger than an image of size {first}{where}."
+        if source.shape is not None and source.shape[0] <= 4 < source.shape[2]:
+            message += " Channels come last here, (n, H, W, C): use np.moveaxis(X, 1, -1)."
+        raise ValueError(message)
+    return grid
 
 
-def even_counts(available, total, rng):
+def even_counts(available: np.ndarray, total: int, rng: np.random.RandomState) -> np.ndarray:
     """How many patches to take from each image.
 
     Parameters
@@ -28,20 +68,22 @@ def even_counts(available, total, rng):
         Sums to `total`, or to all there are; as even as the images' sizes allow.
     """
     counts = np.zeros_like(available)
-    left = min(int(total), int(available.sum()))
-    while left:
+    missing = min(int(total), int(available.sum()))
+    while missing:
         room = np.flatnonzero(counts < available)
-        share = left // len(room)
+        share = missing // len(room)
         if not share:
-            counts[rng.choice(room, left, replace=False)] += 1
+            counts[rng.choice(room, missing, replace=False)] += 1
             break
         more = np.minimum(share, available[room] - counts[room])
         counts[room] += more
-        left -= int(more.sum())
+        missing -= int(more.sum())
     return counts
 
 
-def draw_locations(available, counts, rng):
+def draw_locations(
+    available: np.ndarray, counts: np.ndarray, rng: np.random.RandomState
+) -> list[np.ndarray]:
     """Different locations of each image in increasing order, a list of int arrays."""
     return [
         np.arange(n)
@@ -51,50 +93,68 @@ def draw_locations(available, counts, rng):
     ]
 
 
-def cut_patches(images, grid, locations, device, image_eps=None, on_batch=None, channels=None):
-    """The patches at given locations.
+def cut_patches(
+    source: ImageSource,
+    grid: PatchGrid,
+    locations: list[np.ndarray],
+    device: torch.device,
+    *,
+    image_eps: float | None = None,
+    groups: Sequence[np.ndarray | None] = (None,),
+    on_batch: Callable[[], Any] | None = None,
+    batch_bytes: int | None = None,
+) -> list[torch.Tensor]:
+    """The patches at given locations; each image is read once.
 
     Parameters
     ----------
-    images : Images
+    source : ImageSource
     grid : PatchGrid
     locations : list of int arrays
         Of each image, in the order of the images.
     device : torch.device
     image_eps : float or None, default=None
         Normalise the contrast of each image first, with this added to its variance.
+    groups : sequence of int array or None, default=(None,)
+        The channels of each group of patches; None: all channels.
     on_batch : callable or None, default=None
         Called after each batch of images.
-    channels : int array or None, default=None
-        Which channels to cut; None: all.
+    batch_bytes : int or None, default=None
+        Bytes of the images read at once; None: see `read_bytes`.
 
     Returns
     -------
-    tensor of shape (number of locations, h * w * C)
-        In the order of the images.
+    list of tensor of shape (number of locations, h * w * channels of the group)
+        One of each group, in the order of the images.
     """
     counts = np.array([len(places) for places in locations])
     ends = np.cumsum(counts)
-    n_channels = images.n_channels if channels is None else len(channels)
-    width = grid.size[0] * grid.size[1] * n_channels
-    patches = torch.empty(int(ends[-1]), width, dtype=images.dtype, device=device)
-    for index, batch in images.batches(batch_size(images), np.flatnonzero(counts)):
+    area = grid.size[0] * grid.size[1]
+    sizes = [source.n_channels if group is None else len(group) for group in groups]
+    patches = [
+        torch.empty(int(ends[-1]), area * size, dtype=source.dtype, device=device) for size in sizes
+    ]
+    n_images = images_per_batch(source, batch_bytes)
+    for index, batch in source.batches(n_images, np.flatnonzero(counts)):
         batch = batch.to(device)
         if image_eps is not None:
             batch = contrast_normalize(batch.flatten(1), image_eps).view(batch.shape)
-        if channels is not None:
-            batch = batch[..., torch.from_numpy(channels).to(device)]
         which = torch.arange(len(index)).repeat_interleave(torch.from_numpy(counts[index]))
         places = torch.from_numpy(np.concatenate([locations[i] for i in index]))
         target = np.concatenate([np.arange(ends[i] - counts[i], ends[i]) for i in index])
-        cut = patches_at(batch, which.to(device), places.to(device), grid.size, grid.stride)
-        patches[torch.from_numpy(target).to(device)] = cut
+        which, places, target = which.to(device), places.to(device), torch.from_numpy(target)
+        for group, rows in zip(groups, patches, strict=True):
+            seen = batch if group is None else batch[..., torch.from_numpy(group).to(device)]
+            rows[target.to(device)] = patches_at(seen, which, places, grid)
         if on_batch is not None:
             on_batch()
     return patches
 
 
-def batch_size(images):
-    """Number of images to read at once, as a function of their size."""
-    item = torch.finfo(images.dtype).bits // 8 * images.n_channels
-    return lambda size: max(1, _BATCH_BYTES // (item * size[0] * size[1]))
+def images_per_batch(
+    source: ImageSource, batch_bytes: int | None = None
+) -> Callable[[tuple[int, int]], int]:
+    """Number of images to read at once, as a function of their (height, width)."""
+    budget = read_bytes() if batch_bytes is None else batch_bytes
+    pixel_bytes = source.dtype.itemsize * source.n_channels
+    return lambda size: max(1, budget // (pixel_bytes * size[0] * size[1]))

@@ -1,13 +1,8 @@
-"""Devices, precision and memory."""
+"""Devices and precision."""
 
 from contextlib import contextmanager
 
 import torch
-from sklearn import get_config
-
-# Larger batches fall out of the processor's cache, smaller ones cost calls.
-_CPU_COLUMN_BYTES = 24 * 2**20
-_CPU_CODE_BYTES = 20 * 2**20
 
 
 def resolve_device(device):
@@ -97,14 +92,3 @@ def has_bfloat16():
     """Whether the processor multiplies numbers in bfloat16; old releases of torch cannot tell."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
-
-
-def scratch_bytes(device):
-    """Bytes for the patches and for the codes of one batch.
-
-    Together at most scikit-learn's `working_memory`; less on a CPU, for its cache.
-    """
-    half = int(get_config()["working_memory"] * 2**19)
-    if device.type != "cpu":
-        return half, half
-    return min(half, _CPU_COLUMN_BYTES), min(half, _CPU_CODE_BYTES)

@@ -14,7 +14,7 @@ from sklearn_kmfeat._core.encode import (
     project,
 )
 from sklearn_kmfeat._core.encoders import ENCODERS
-from sklearn_kmfeat._core.patches import map_shape
+from sklearn_kmfeat._core.patches import map_size
 from sklearn_kmfeat._core.pooling import POOLS, Cells, grid_edges, window_edges
 from sklearn_kmfeat._core.whitening import add_moments, no_moments, zca_matrices
 
@@ -76,7 +76,7 @@ class Machine:
 
     def edges(self, cells):
         _, _, size, stride, _ = self.options
-        return [CELLS[cells](n) for n in map_shape(self.images.shape[1:3], size, stride)]
+        return [CELLS[cells](n) for n in map_size(self.images.shape[1:3], size, stride)]
 
     def naive(self, cells, how):
         codes = encode(self.whitened(self.images), self.filters, self.options[0], self.alpha)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from naive import pool as naive_pool
-from sklearn_kmfeat._core.pooling import POOLS, Cells, grid_edges, window_edges
+from sklearn_kmfeat._core.pooling import POOLS, Cells, grid_edges, pooling_edges, window_edges
 
 # Four cells are summed by one product, 1 and more than 16 are not.
 EDGES = [
@@ -154,3 +154,24 @@ def test_gradients_reach_what_was_pooled(edges, pool):
     n_cells = np.prod([len(list(pairwise(edge))) for edge in edges])
     expected = 3 * (42 if pool == "sum" else n_cells)
     np.testing.assert_allclose(codes.grad.sum(), expected)
+
+
+@pytest.mark.parametrize(
+    ("grid", "window", "expected"),
+    [
+        ((2, 2), None, ([0, 14, 27], [0, 13, 25])),
+        ((1, 3), None, ([0, 27], [0, 9, 17, 25])),
+        ((2, 2), (10, 25), ([0, 10, 20, 27], [0, 25])),
+        (None, (30, 30), ([0, 27], [0, 25])),
+        (None, None, ([*range(28)], [*range(26)])),
+        ((27, 25), None, ([*range(28)], [*range(26)])),
+    ],
+)
+def test_pooling_edges(grid, window, expected):
+    assert pooling_edges((27, 25), grid, window) == expected
+
+
+@pytest.mark.parametrize("grid", [(4, 1), (1, 6), (10, 10)])
+def test_more_cells_than_locations(grid):
+    with pytest.raises(ValueError, match="finer than the map of 3 x 5 locations"):
+        pooling_edges((3, 5), grid, None)

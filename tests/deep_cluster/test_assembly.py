@@ -7,7 +7,7 @@ from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat._deep_cluster import networks
 from sklearn_kmfeat._deep_cluster.assembly import batch_size_of, new_net, recipe_of, uses_sobel
 from sklearn_kmfeat._deep_cluster.sources import ArrayImages
-from sklearn_kmfeat._inputs.images import Images
+from sklearn_kmfeat._inputs.arrays import ArraySource
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ def test_who_sees_edges(sobel, module, shape, expected):
 
 def test_parameters_arrive():
     X = np.random.RandomState(0).randint(0, 256, (5, 8, 8)).astype(np.uint8)
-    source = ArrayImages(Images(X, (8, 8, 1), 1, torch.float32), CPU)
+    source = ArrayImages(ArraySource(X, (8, 8, 1)), CPU)
     params = {"module__width": 4, "head__temperature": 0.3, "optimizer__nesterov": True}
     before = dict(params)
     estimator = DeepClusterEstimator(head="prototypes", net_params=params, momentum=0.8)

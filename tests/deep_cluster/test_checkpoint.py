@@ -16,7 +16,7 @@ from sklearn_kmfeat._deep_cluster.checkpoint import (
     write_checkpoint,
 )
 from sklearn_kmfeat._deep_cluster.sources import ArrayImages
-from sklearn_kmfeat._inputs.images import Images
+from sklearn_kmfeat._inputs.arrays import ArraySource
 
 RUN = {"n_images": 12, "shape": (8, 8, 1), "lr": 0.05, "head": "reset", "nothing": None}
 CPU = torch.device("cpu")
@@ -157,7 +157,7 @@ def test_fingerprint():
 
     def fingerprint(X=X, **params):
         params = DeepClusterEstimator(**params).get_params(deep=False)
-        source = ArrayImages(Images(X, (4, 4, 1), 1, torch.float32), CPU)
+        source = ArrayImages(ArraySource(X, (4, 4, 1)), CPU)
         return run_fingerprint(params, source, (4, 4, 1), (3,))
 
     same = fingerprint()

@@ -9,7 +9,7 @@ from skorch.callbacks import EpochScoring
 from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat._deep_cluster.net import Batches, own_generators, seed_generators
 from sklearn_kmfeat._deep_cluster.sources import source_of
-from sklearn_kmfeat._inputs.images import check_images
+from sklearn_kmfeat._inputs.check import check_images
 
 TINY = {
     "n_clusters": 3,

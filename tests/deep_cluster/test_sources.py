@@ -12,7 +12,7 @@ from sklearn_kmfeat._deep_cluster.sources import (
     source_of,
     value_range,
 )
-from sklearn_kmfeat._inputs.images import check_images
+from sklearn_kmfeat._inputs.check import check_images
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_kmfeat import BagOfPatches, KMeansFilterLearner, PatchExtractor, ZCAWhitener
 from sklearn_kmfeat._dictionary.encoding import Encoding
-from sklearn_kmfeat._inputs.images import check_images
+from sklearn_kmfeat._inputs.check import check_images
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
 ENCODERS = ["hard", "triangle", "soft_threshold", "knn"]

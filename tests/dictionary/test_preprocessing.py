@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import sklearn
 import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -8,7 +9,6 @@ from sklearn.exceptions import NotFittedError
 from naive import cut, normalize
 from sklearn_kmfeat import ContrastNormalizer, ZCAWhitener
 from sklearn_kmfeat._core.whitening import add_moments, no_moments
-from sklearn_kmfeat._inputs import sampling
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
 TRANSFORMERS = [
@@ -41,9 +41,10 @@ def ragged(rng):
 
 
 @pytest.fixture(params=["one batch", "one row a batch"])
-def batches(request, monkeypatch):
-    if request.param == "one row a batch":
-        monkeypatch.setattr(sampling, "_BATCH_BYTES", 1)
+def batches(request):
+    memory = 1e-6 if request.param == "one row a batch" else None
+    with sklearn.config_context(working_memory=memory):
+        yield
 
 
 # Both

@@ -3,12 +3,18 @@ import pytest
 import torch
 
 from naive import cut, normalize
-from sklearn_kmfeat._inputs import sampling
-from sklearn_kmfeat._inputs.geometry import PatchGrid
-from sklearn_kmfeat._inputs.images import Images
-from sklearn_kmfeat._inputs.sampling import batch_size, cut_patches, draw_locations, even_counts
+from sklearn_kmfeat._core.patches import PatchGrid
+from sklearn_kmfeat._inputs.arrays import ArraySource, ListSource
+from sklearn_kmfeat._inputs.sampling import (
+    cut_patches,
+    draw_locations,
+    even_counts,
+    images_per_batch,
+    patch_grid,
+)
 
 GRID = PatchGrid((2, 3), (1, 2))
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -19,13 +25,17 @@ def rng():
 @pytest.fixture(params=["array", "list"])
 def images(request, rng):
     if request.param == "array":
-        return Images(rng.rand(6, 5, 7, 3), (5, 7, 3), 3, torch.float64)
+        return ArraySource(rng.rand(6, 5, 7, 3), (5, 7, 3))
     sizes = [(5, 7), (2, 3), (5, 7), (4, 9), (2, 3), (6, 3)]
-    return Images([rng.rand(*size, 3) for size in sizes], None, 3, torch.float64)
+    return ListSource([rng.rand(*size, 3) for size in sizes], 3)
+
+
+def arrays_of(images):
+    return images.data if isinstance(images, ArraySource) else images.images
 
 
 def all_patches(images):
-    return [cut(image[None], *GRID).reshape(-1, 18) for image in images.data]
+    return [cut(image[None], *GRID).reshape(-1, 18) for image in arrays_of(images)]
 
 
 @pytest.mark.parametrize("total", [1, 7, 10, 23, 40, 63, 64, 65, 10**6])
@@ -77,13 +87,12 @@ def test_every_location_is_drawn_equally_often():
 
 
 @pytest.mark.parametrize("batch_bytes", [1, 3000, 10**8])
-def test_patches_come_in_the_order_of_the_images(images, rng, batch_bytes, monkeypatch):
-    monkeypatch.setattr(sampling, "_BATCH_BYTES", batch_bytes)
+def test_patches_come_in_the_order_of_the_images(images, rng, batch_bytes):
     patches = all_patches(images)
     available = np.array([len(rows) for rows in patches])
     counts = np.array([3, 0, 12, 2, 1, 0])
     locations = draw_locations(available, np.minimum(counts, available), rng)
-    found = cut_patches(images, GRID, locations, torch.device("cpu"))
+    [found] = cut_patches(images, GRID, locations, CPU, batch_bytes=batch_bytes)
     expected = [rows[places] for rows, places in zip(patches, locations, strict=True)]
     np.testing.assert_array_equal(found, np.concatenate(expected))
     assert found.dtype == torch.float64
@@ -92,32 +101,80 @@ def test_patches_come_in_the_order_of_the_images(images, rng, batch_bytes, monke
 def test_every_patch(images):
     patches = all_patches(images)
     locations = [np.arange(len(rows)) for rows in patches]
-    found = cut_patches(images, GRID, locations, torch.device("cpu"))
+    [found] = cut_patches(images, GRID, locations, CPU)
     np.testing.assert_array_equal(found, np.concatenate(patches))
 
 
 def test_contrast_of_the_whole_image_comes_first(images):
-    normal = [normalize(image.ravel(), 0.01).reshape(image.shape) for image in images.data]
-    copies = [image.copy() for image in images.data]
+    normal = [normalize(image.ravel(), 0.01).reshape(image.shape) for image in arrays_of(images)]
+    copies = [image.copy() for image in arrays_of(images)]
     locations = [np.array([0])] * 6
-    found = cut_patches(images, GRID, locations, torch.device("cpu"), image_eps=0.01)
+    [found] = cut_patches(images, GRID, locations, CPU, image_eps=0.01)
     expected = [cut(image[None], *GRID).reshape(-1, 18)[0] for image in normal]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    for image, copy in zip(images.data, copies, strict=True):
+    for image, copy in zip(arrays_of(images), copies, strict=True):
         np.testing.assert_array_equal(image, copy)
 
 
-def test_batches_are_told(images, monkeypatch):
-    monkeypatch.setattr(sampling, "_BATCH_BYTES", 1)
-    told = []
+def test_each_batch_is_reported(images):
+    calls = []
     locations = [np.array([0])] * 5 + [np.array([], dtype=int)]
-    cut_patches(images, GRID, locations, torch.device("cpu"), on_batch=lambda: told.append(1))
-    assert len(told) == 5
+    options = {"on_batch": lambda: calls.append(1), "batch_bytes": 1}
+    cut_patches(images, GRID, locations, CPU, **options)
+    assert len(calls) == 5
 
 
-@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 4), (torch.float64, 8)])
-def test_batch_size(dtype, size, monkeypatch):
-    images = Images(np.zeros((1, 10, 10, 3)), (10, 10, 3), 3, dtype)
-    monkeypatch.setattr(sampling, "_BATCH_BYTES", 7 * size * 300 + 1)
-    assert batch_size(images)((10, 10)) == 7
-    assert batch_size(images)((1000, 1000)) == 1
+@pytest.mark.parametrize(("dtype", "size"), [(np.uint8, 4), (np.float32, 4), (np.float64, 8)])
+def test_images_per_batch(dtype, size):
+    images = ArraySource(np.zeros((1, 10, 10, 3), dtype), (10, 10, 3))
+    n_images = images_per_batch(images, 7 * size * 300 + 1)
+    assert n_images((10, 10)) == 7
+    assert n_images((1000, 1000)) == 1
+
+
+# The grid of patches
+
+
+def sources_of(*shapes):
+    if len(set(shapes)) == 1:
+        return ArraySource(np.zeros((len(shapes), *shapes[0])), shapes[0])
+    return ListSource([np.zeros(shape) for shape in shapes], shapes[0][2])
+
+
+def test_patch_grid():
+    grid = patch_grid(6, (1, 2), sources_of((8, 9, 3), (8, 9, 3)))
+    assert grid == PatchGrid((6, 6), (1, 2))
+    assert grid.map_size((8, 9)) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "expected"),
+    [(6, 1, (27, 27)), (32, 1, (1, 1)), ((1, 32), (5, 1), (7, 1)), (3, 7, (5, 5)), (6, 40, (1, 1))],
+)
+def test_map_size_of_32_pixels(size, stride, expected):
+    assert patch_grid(size, stride, sources_of((32, 32, 3))).map_size((32, 32)) == expected
+
+
+def test_ready_patches_have_one_location():
+    grid = patch_grid(6, 2, ArraySource(np.zeros((1, 50)), (1, 1, 50), ready=True))
+    assert grid.map_size((1, 1)) == (1, 1)
+
+
+@pytest.mark.parametrize("size", [9, (9, 1), (1, 10)])
+def test_a_patch_larger_than_the_images(size):
+    with pytest.raises(ValueError, match=r"larger than an image of size \(8, 9\)\.$"):
+        patch_grid(size, 1, sources_of((8, 9, 3)))
+
+
+def test_a_patch_larger_than_one_image_of_a_list():
+    images = sources_of((8, 9, 3), (10, 10, 3), (5, 9, 3), (4, 4, 3))
+    assert patch_grid(4, 1, images).size == (4, 4)
+    with pytest.raises(ValueError, match=r"of size \(5, 9\) \(image 2 of the list\)"):
+        patch_grid(6, 1, images)
+
+
+def test_channels_first_are_guessed():
+    with pytest.raises(ValueError, match="Channels come last here"):
+        patch_grid(6, 1, sources_of((3, 32, 32)))
+    with pytest.raises(ValueError, match=r"size \(3, 32\)\.$"):
+        patch_grid(6, 1, sources_of((3, 32, 1)))

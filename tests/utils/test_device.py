@@ -1,8 +1,7 @@
 import pytest
 import torch
-from sklearn import config_context
 
-from sklearn_kmfeat._utils.device import autocast, matmul_precision, resolve_device, scratch_bytes
+from sklearn_kmfeat._utils.device import autocast, matmul_precision, resolve_device
 
 CPU = torch.device("cpu")
 SWITCHES = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
@@ -102,14 +101,3 @@ def test_networks_are_fast_where_the_processor_is(capabilities, expected, monkey
         assert (rows @ rows).dtype == torch.float32
     with autocast("fast", CPU):
         assert (rows @ rows).dtype == expected
-
-
-@pytest.mark.parametrize("megabytes", [1, 8, 64, 1024])
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_memory_stays_below_the_working_memory(megabytes, device):
-    with config_context(working_memory=megabytes):
-        sizes = scratch_bytes(torch.device(device))
-    assert all(size > 0 for size in sizes)
-    assert sum(sizes) <= megabytes * 2**20
-    if device == "cuda" or megabytes <= 8:
-        assert sum(sizes) == megabytes * 2**20

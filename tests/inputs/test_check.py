@@ -4,22 +4,24 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from sklearn_kmfeat._inputs import images as images_module
-from sklearn_kmfeat._inputs.images import check_images, described_shape, remember
+from sklearn_kmfeat._inputs.check import SCAN_BYTES, check_images, remember
 
 
 class Reader(BaseEstimator):
     """What an estimator does with the input layer, and nothing more."""
 
-    def __init__(self, image_shape=None):
+    def __init__(self, image_shape=None, scan_bytes=SCAN_BYTES):
         self.image_shape = image_shape
+        self.scan_bytes = scan_bytes
 
     def fit(self, X):
         remember(self, X, self.check(X, reset=True))
         return self
 
     def check(self, X, reset=False):
-        return check_images(self, X, image_shape=self.image_shape, reset=reset)
+        return check_images(
+            self, X, image_shape=self.image_shape, reset=reset, scan_bytes=self.scan_bytes
+        )
 
 
 class OnDisk:
@@ -223,10 +225,32 @@ def test_grey_images_and_images_of_one_channel_may_be_mixed():
 
 def test_reading_a_list_copies(ragged):
     copies = [image.copy() for image in ragged]
-    for _, batch in Reader().check(ragged, reset=True).batches(lambda size: 1):
+    for _, batch in Reader().check(ragged, reset=True).batches(lambda size: 1, writable=True):
         batch.zero_()
     for image, copy in zip(ragged, copies, strict=True):
         np.testing.assert_array_equal(image, copy)
+
+
+def test_what_is_going_to_be_written_to_is_copied(rng):
+    X = rng.rand(6, 4, 4).astype(np.float32)
+    before = X.copy()
+    for _, batch in Reader().check(X, reset=True).batches(lambda size: 2, writable=True):
+        batch.zero_()
+    np.testing.assert_array_equal(X, before)
+
+
+def test_writing_to_what_was_only_read_is_noticed(rng):
+    images = Reader().check(rng.rand(6, 4, 4), reset=True)
+    batches = images.batches(lambda size: 2)
+    next(batches)[1].flatten(1)[:, 1:].add_(1)
+    with pytest.raises(RuntimeError, match="writable=True"):
+        next(batches)
+
+
+def test_batches_in_inference_mode(rng):
+    X = rng.rand(6, 4, 4)
+    with torch.inference_mode():
+        np.testing.assert_array_equal(read_all(Reader().check(X, reset=True))[..., 0], X)
 
 
 # Larger than memory
@@ -256,11 +280,10 @@ def test_memory_maps_of_rows(tmp_path, rng, image_shape):
 
 @pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
 @pytest.mark.parametrize("shape", [(20, 6, 5), (20, 6, 5, 3)])
-def test_sliceable_arrays_are_never_read_whole(dtype, shape, rng, monkeypatch):
+def test_sliceable_arrays_are_never_read_whole(dtype, shape, rng):
     data = (100 * rng.rand(*shape)).astype(dtype)
     X = OnDisk(data, most=4)
-    monkeypatch.setattr(images_module, "_SCAN_BYTES", 4 * data[0].nbytes)
-    reader = Reader().fit(X)
+    reader = Reader(scan_bytes=4 * data[0].nbytes).fit(X)
     images = reader.check(X)
     assert reader.n_features_in_ == np.prod(shape[1:])
     X.n_read = 0
@@ -270,16 +293,16 @@ def test_sliceable_arrays_are_never_read_whole(dtype, shape, rng, monkeypatch):
     np.testing.assert_array_equal(some.view(-1, *shape[1:]), data[::3])
 
 
-def test_sliceable_arrays_are_checked(rng, monkeypatch):
+def test_sliceable_arrays_are_checked(rng):
     data = rng.rand(20, 6, 5).astype(np.float32)
-    monkeypatch.setattr(images_module, "_SCAN_BYTES", 4 * data[0].nbytes)
+    reader = Reader(scan_bytes=4 * data[0].nbytes)
     with pytest.raises(TypeError, match="integer or float dtype"):
-        Reader().fit(OnDisk(data > 0.5, 4))
+        reader.fit(OnDisk(data > 0.5, 4))
     with pytest.raises(ValueError, match="0 sample"):
-        Reader().fit(OnDisk(data[:0], 4))
+        reader.fit(OnDisk(data[:0], 4))
     data[17, 2, 2] = np.nan
     with pytest.raises(ValueError, match="NaN"):
-        Reader().fit(OnDisk(data, 4))
+        reader.fit(OnDisk(data, 4))
 
 
 # What is refused
@@ -288,11 +311,10 @@ def test_sliceable_arrays_are_checked(rng, monkeypatch):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
 @pytest.mark.parametrize("form", [*FORMS, "list"])
-def test_nan_and_infinity(bad, dtype, form, monkeypatch):
-    monkeypatch.setattr(images_module, "_SCAN_BYTES", 1)
+def test_nan_and_infinity(bad, dtype, form):
     shape, image_shape, *_ = FORMS.get(form, ((7, 5, 4), None))
     X = np.ones(shape, dtype)
-    reader = Reader(image_shape).fit(list(X) if form == "list" else X)
+    reader = Reader(image_shape, scan_bytes=1).fit(list(X) if form == "list" else X)
     X[(6,) + (-1,) * (X.ndim - 1)] = bad
     X = list(X) if form == "list" else X
     for reset in (True, False):
@@ -417,15 +439,15 @@ def test_names_of_columns():
 def test_nothing_is_remembered_before_a_fit_succeeds():
     reader = Reader()
     reader.check(np.zeros((2, 4, 4)), reset=True)
-    assert vars(reader) == {"image_shape": None}
+    assert vars(reader) == {"image_shape": None, "scan_bytes": SCAN_BYTES}
     with pytest.raises(NotFittedError):
         reader.check(np.zeros((2, 4, 4)))
 
 
-def test_described_shape(ragged):
+def test_image_shape(ragged):
     expected = [(5, 4, 1), (None, None, 2), None]
     for X, shape in zip([np.zeros((2, 5, 4)), ragged, np.zeros((2, 5))], expected, strict=True):
-        assert described_shape(Reader().check(X, reset=True)) == shape
+        assert Reader().check(X, reset=True).image_shape == shape
 
 
 GREY, COLOUR, ROWS = np.zeros((2, 4, 5)), np.zeros((2, 4, 5, 3)), np.zeros((2, 20))

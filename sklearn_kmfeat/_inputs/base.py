@@ -1,0 +1,152 @@
+"""The contract of a source of images: what every form of X becomes, for both families."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+
+class ImageSource(ABC):
+    """Checked images that are read a batch at a time.
+
+    The contract for a new form of X:
+
+    * `__init__` decides without reading the pixels how many images there are, their number of
+      channels, their dtype and, where it is one, their shape; it refuses what are no images.
+    * `read` gives images of one size, in the order asked for, channels last, on the CPU. It may
+      hand out a view of the caller's array, to save a copy, unless `writable` asks for memory of
+      its own. Nobody writes to what was read otherwise: `batches` notices and raises.
+    * Nothing is held that was read; pickling a source does not read it.
+
+    Parameters
+    ----------
+    n_images : int
+    shape : (int, int, int) or None
+        Height, width, channels; None where the images differ in size, or may. Ready patches
+        are images of one pixel with as many channels as features.
+    n_channels : int
+    dtype : torch.dtype
+        float64 for float64 pixels, otherwise float32: that of the tensors.
+    pixel_dtype : numpy dtype
+        Of the pixels as they are stored.
+    ready : bool, default=False
+        Whether each image is one ready patch.
+    """
+
+    #: Whether `sizes` costs nothing; False: images are read to find them.
+    sizes_known = True
+
+    def __init__(
+        self,
+        n_images: int,
+        shape: tuple[int, int, int] | None,
+        n_channels: int,
+        dtype: torch.dtype,
+        pixel_dtype: np.dtype,
+        ready: bool = False,
+    ):
+        self.n_images = n_images
+        self.shape = shape
+        self.n_channels = n_channels
+        self.dtype = dtype
+        self.pixel_dtype = pixel_dtype
+        self.ready = ready
+
+    def __len__(self) -> int:
+        return self.n_images
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(height, width) of every image, an int array of shape (n, 2).
+
+        A source of images that may differ in size overrides this.
+        """
+        return np.broadcast_to(self.shape[:2], (len(self), 2))
+
+    @property
+    def n_features(self) -> int | None:
+        """H * W * C, or None where the images may differ in size."""
+        return None if self.shape is None else int(np.prod(self.shape))
+
+    @property
+    def image_shape(self) -> tuple | None:
+        """(H, W, C); (None, None, C) for images that may differ in size; None for ready patches."""
+        if self.ready:
+            return None
+        return self.shape if self.shape is not None else (None, None, self.n_channels)
+
+    @abstractmethod
+    def read(self, index: slice | np.ndarray, writable: bool = False) -> torch.Tensor:
+        """The images at `index`.
+
+        Parameters
+        ----------
+        index : slice or increasing int array
+            Images of one size.
+        writable : bool, default=False
+            Whether the caller is going to write to the result. False: it may share the memory
+            of the caller's array.
+
+        Returns
+        -------
+        tensor of shape (len(index), H, W, C)
+            On the CPU.
+        """
+
+    def batches(
+        self,
+        n_images: Callable[[tuple[int, int]], int],
+        members: np.ndarray | None = None,
+        writable: bool = False,
+    ) -> Iterator[tuple[slice | np.ndarray, torch.Tensor]]:
+        """Batches of images of one size.
+
+        Parameters
+        ----------
+        n_images : callable
+            From (height, width) to the largest number of images in a batch.
+        members : increasing int array or None, default=None
+            Which images; None is all of them.
+        writable : bool, default=False
+            As in `read`.
+
+        Yields
+        ------
+        index : slice or int array
+        images : tensor of shape (batch, H, W, C)
+        """
+        for index in self._batch_indices(n_images, members):
+            images = self.read(index, writable)
+            # The version of a tensor counts what is done in place, through views as well.
+            version = None if writable or images.is_inference() else images._version
+            yield index, images
+            if version is not None and images._version != version:
+                raise RuntimeError(
+                    "Images were changed in place that may be the user's own: read them with "
+                    "writable=True."
+                )
+
+    def _batch_indices(self, n_images, members):
+        if self.shape is not None and members is None:
+            step = n_images(self.shape[:2])
+            for start in range(0, len(self), step):
+                yield slice(start, min(start + step, len(self)))
+            return
+        members = np.arange(len(self)) if members is None else members
+        sizes, which = np.unique(self.sizes[members], axis=0, return_inverse=True)
+        for k, size in enumerate(sizes):
+            group = members[which.ravel() == k]
+            step = n_images(tuple(size.tolist()))
+            for start in range(0, len(group), step):
+                yield group[start : start + step]
+
+
+def compute_dtype(dtype: np.dtype) -> torch.dtype:
+    """The dtype that pixels are computed in."""
+    return torch.float64 if np.dtype(dtype).type is np.float64 else torch.float32
+
+
+def numpy_dtype(dtype: torch.dtype) -> type:
+    """float64 or float32 as NumPy has it."""
+    return np.float64 if dtype is torch.float64 else np.float32

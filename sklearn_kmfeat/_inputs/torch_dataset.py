@@ -1,0 +1,97 @@
+"""A torch Dataset as a source of images."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image
+from torch.utils.data import Dataset
+from torchvision.transforms import v2
+
+from .base import ImageSource, compute_dtype
+from .request import Request
+
+
+class DatasetSource(ImageSource):
+    """The images of a map-style torch Dataset, read one by one and never held.
+
+    Parameters
+    ----------
+    dataset : torch Dataset
+        Its items are images, or tuples that begin with one: PIL images, arrays (H, W) or
+        (H, W, C), or tensors (C, H, W).
+    """
+
+    sizes_known = False
+
+    def __init__(self, dataset: Dataset):
+        first = _as_tensor(dataset[0])
+        pixels = torch.empty(0, dtype=first.dtype).numpy().dtype
+        super().__init__(len(dataset), None, len(first), compute_dtype(pixels), pixels)
+        self.dataset = dataset
+        self.first_size = tuple(first.shape[1:])
+
+    @cached_property
+    def sizes(self):
+        """(height, width) of every image, an int array of shape (n, 2).
+
+        Found by reading the whole Dataset once: its items do not tell their size before.
+        """
+        return np.array([self._image(i).shape[1:] for i in range(len(self))])
+
+    def read(self, index, writable=False):
+        images = [self._image(int(i)) for i in index]
+        # The stack is memory of its own.
+        return torch.stack(images).permute(0, 2, 3, 1).contiguous()
+
+    def _image(self, i):
+        """An image (C, H, W), checked."""
+        image = _as_tensor(self.dataset[i]).to(self.dtype)
+        if not bool(image.isfinite().all()):
+            raise ValueError(f"Image {i} of the Dataset contains NaN or infinity.")
+        if len(image) != self.n_channels:
+            raise ValueError(
+                f"Image {i} of the Dataset has {len(image)} channels, others have "
+                f"{self.n_channels}. Convert them in its transform, for example to RGB."
+            )
+        return image
+
+
+def is_dataset(X: Any) -> bool:
+    """Whether X is a torch Dataset."""
+    return isinstance(X, Dataset)
+
+
+def dataset_source(X: Dataset, request: Request) -> DatasetSource:
+    """The source of a map-style torch Dataset."""
+    if not hasattr(X, "__len__") or len(X) == 0:
+        raise ValueError(
+            "A Dataset with a length of at least one, whose items have numbers, is needed, "
+            f"got {type(X).__name__}."
+        )
+    source = DatasetSource(X)
+    shape = request.image_shape
+    if shape is not None and (*source.first_size, source.n_channels) != shape:
+        raise ValueError(
+            f"image_shape={shape} was given, but image 0 of the Dataset has shape "
+            f"{(*source.first_size, source.n_channels)}."
+        )
+    return source
+
+
+def _as_tensor(item):
+    """The image of an item as a tensor (C, H, W)."""
+    image = item[0] if isinstance(item, tuple | list) else item
+    if isinstance(image, Image):
+        # The numbers of colours in a palette are no colours.
+        image = image.convert("RGB") if image.mode in ("P", "PA") else image
+    elif not isinstance(image, np.ndarray | torch.Tensor) or image.ndim not in (2, 3):
+        shape = f" of shape {tuple(image.shape)}" if hasattr(image, "shape") else ""
+        raise TypeError(
+            "Items of a Dataset must be images, or tuples that begin with one: PIL images, arrays "
+            f"(H, W) or (H, W, C), or tensors (C, H, W). Got {type(image).__name__}{shape}."
+        )
+    if isinstance(image, np.ndarray):
+        image = image.copy()  # torch takes no arrays that are read-only
+    return v2.functional.to_image(image).as_subclass(torch.Tensor)

@@ -1,0 +1,90 @@
+"""Values in a form that can be compared in another process and years later."""
+
+import re
+import zlib
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+# Parameters of an estimator that do not decide what it learns, or cannot be compared.
+_INCIDENTAL = {"device", "random_state", "verbose"}
+
+
+def checksum(*values: Any) -> int:
+    """A sum over all that the values hold.
+
+    Parameters
+    ----------
+    *values : tensor, ndarray, dict, list, tuple, str, number or None
+
+    Returns
+    -------
+    int
+    """
+    total = 0
+    for value in values:
+        if isinstance(value, dict):
+            value = [part for item in value.items() for part in item]
+        if isinstance(value, torch.Tensor):
+            value = value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+        if isinstance(value, list | tuple):
+            value = checksum(*value)
+        raw = value if isinstance(value, np.ndarray) else repr(value).encode()
+        total = zlib.crc32(raw, total)
+    return total
+
+
+def described(value: Any) -> Any:
+    """A parameter as strings, numbers and tuples, without addresses in memory.
+
+    Of an estimator its class and parameters count, except the random state; of a network its
+    layers, and not the weights; of a transform its settings; of a function its name.
+
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    str, number, tuple, dict or None
+        Equal for equal values, also in another process.
+    """
+    if isinstance(value, dict):
+        return {str(name): described(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(described(part) for part in value)
+    if isinstance(value, partial):
+        return tuple(described(part) for part in (value.func, value.args, value.keywords))
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return f"{tuple(value.shape)} ({checksum(torch.as_tensor(value)):08x})"
+    named = value if hasattr(value, "__qualname__") else type(value)
+    name = f"{named.__module__}.{named.__qualname__}"
+    if isinstance(value, BaseEstimator):
+        params = value.get_params(deep=False)
+        return name, described({key: params[key] for key in sorted(params.keys() - _INCIDENTAL)})
+    if isinstance(value, nn.Module) or _is_transform(value):
+        settings = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+        return f"{name} ({checksum(settings, _shapes(value)):08x})"
+    return name
+
+
+def _is_transform(value):
+    """Whether this is a transform of torchvision; their `repr` tells all settings."""
+    kinds = type(value).__mro__
+    return any(kind.__module__.startswith("torchvision.transforms.") for kind in kinds)
+
+
+def _shapes(module):
+    if not isinstance(module, nn.Module):
+        return None
+    tensors = module.state_dict(keep_vars=True).items()
+    return [(name, tuple(each.shape)) for name, each in tensors if not is_lazy(each)]
