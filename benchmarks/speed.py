@@ -32,8 +32,11 @@ from sklearn_kmfeat import (
     PatchExtractor,
     ZCAWhitener,
 )
-from sklearn_kmfeat._core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
-from sklearn_kmfeat._core.kmeans import lloyd
+from sklearn_kmfeat._core.conv_kmeans import best_offsets, convolutional
+from sklearn_kmfeat._core.kmeans import kmeans
+from sklearn_kmfeat._core.preparation import Preparation
+from sklearn_kmfeat._core.whitening import Whitening
+from sklearn_kmfeat._core.windows import Windows
 from sklearn_kmfeat.datasets import load_mnist_sample
 
 try:
@@ -109,7 +112,7 @@ def seconds_per_iteration(way, patches, start):
 
 def our_kmeans(patches, start, n_iter):
     """Centres after some iterations of the core."""
-    found = lloyd(torch.from_numpy(patches), torch.from_numpy(start), max_iter=n_iter, tol=0)
+    found = kmeans(torch.from_numpy(patches), torch.from_numpy(start), max_iter=n_iter, tol=0)
     return found.centers.numpy()
 
 
@@ -233,10 +236,10 @@ def bench_conv(quick):
     patches = cut[:, 3:9, 3:9].reshape(n_windows, -1)
     contrast = ContrastNormalizer().fit(patches)
     whitener = ZCAWhitener().fit(contrast.transform(patches))
-    matrices = (torch.from_numpy(part) for part in (whitener.whitening_, whitener.mean_))
-    prepare = Preparation(contrast.eps_, *matrices)
+    whitening = Whitening(*map(torch.from_numpy, (whitener.mean_, whitener.whitening_)))
+    prepare = Preparation(contrast.eps_, whitening)
     windows = Windows.of(torch.from_numpy(cut).permute(1, 2, 3, 0).contiguous(), (6, 6), prepare)
-    start = windows.centres()[: 96 * (n_windows // 96) : n_windows // 96]
+    start = windows.middle_patches()[: 96 * (n_windows // 96) : n_windows // 96]
     product = tile_products(cut, len(start))
     times = {"ours": [], "product": [], "plain": []}
     for _ in range(repetitions):

@@ -4,10 +4,11 @@ from ._cluster_classifier import ClusterClassifier
 from ._deep_cluster import DeepClusterEstimator
 from ._dictionary.bag_of_patches import BagOfPatches
 from ._dictionary.channel_connections import ChannelConnections
+from ._dictionary.contrast_normalizer import ContrastNormalizer
 from ._dictionary.conv_kmeans import ConvKMeans
 from ._dictionary.kmeans_filter_learner import KMeansFilterLearner
 from ._dictionary.patch_extractor import PatchExtractor
-from ._dictionary.preprocessing import ContrastNormalizer, ZCAWhitener
+from ._dictionary.zca_whitener import ZCAWhitener
 from ._to_torch import to_torch
 from .displays import (
     ClusterGalleryDisplay,

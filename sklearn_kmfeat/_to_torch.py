@@ -24,8 +24,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._core.contrast import contrast_normalize
-from ._dictionary.base import PatchBank
-from ._dictionary.preprocessing import ContrastNormalizer
+from ._dictionary.base import PatchDictionary
+from ._dictionary.contrast_normalizer import ContrastNormalizer
 
 _LINEAR = (
     LinearRegression,
@@ -101,7 +101,7 @@ def _module(estimator):
 
 
 @_module.register
-def _(estimator: PatchBank):
+def _(estimator: PatchDictionary):
     return estimator.to_torch()
 
 

@@ -2,15 +2,24 @@
 
 import torch
 
+# Products of one tile stay in the second-level cache of a CPU, and fill a GPU.
 _CPU_TILE_BYTES = 12 * 2**20
 _GPU_TILE_BYTES = 256 * 2**20
+# Centres whose maximum is taken together, where there are many.
 _GROUP = 64
-_FEW = 256
+# From so many centres on, maxima of groups are faster than the place of the maximum.
+_MANY_CENTERS = 256
 # Of so many float32 rows a float32 sum keeps its digits.
 _ROWS_PER_SUM = 8192
 
 
-def nearest(X, centers, *, direction=False):
+def nearest(
+    X: torch.Tensor,
+    centers: torch.Tensor,
+    *,
+    direction: bool = False,
+    tile_bytes: int | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The best centre of every row and its score.
 
     A maximum vectorises and an arg-max does not, so the arg-max is made of maxima: over
@@ -24,28 +33,33 @@ def nearest(X, centers, *, direction=False):
     direction : bool, default=False
         False: the Euclidean nearest, score ``x.c - |c|^2 / 2``. True: the largest
         ``|x.c|``, the code of gain-shape quantisation. The first centre wins a tie.
+    tile_bytes : int or None, default=None
+        Memory for the products of some rows; None: what suits the device.
 
     Returns
     -------
     labels : int64 tensor of shape (n,)
     scores : tensor of shape (n,)
     """
+    # The norms are one more column of the centres, met by a one in the rows: the product
+    # then gives the score itself, without another pass over it.
     bias = torch.zeros_like(centers[:, :1])
     if not direction:
         bias = -centers.square().sum(1, keepdim=True) / 2
     matrix = torch.cat([centers, bias], 1)
     labels = torch.empty(len(X), dtype=torch.int64, device=X.device)
     scores = X.new_empty(len(X))
-    among = _among_many if len(centers) >= _FEW else _among_few
-    among(X, matrix, direction, labels, scores)
+    among = _among_many if len(centers) >= _MANY_CENTERS else _among_few
+    among(X, matrix, direction, labels, scores, tile_bytes)
     return labels, scores
 
 
-def _among_many(X, matrix, direction, labels, scores):
+def _among_many(X, matrix, direction, labels, scores, tile_bytes):
     """Products with the rows first; arg-max of groups, then inside the winning group."""
     missing = -len(matrix) % _GROUP
+    # Copies of the last centre never win against it: it comes first.
     columns = torch.cat([matrix, matrix[-1:].expand(missing, -1)]).T.contiguous()
-    step = _rows_per_tile(X, columns.shape[1])
+    step = _rows_per_tile(X, columns.shape[1], tile_bytes)
     product = X.new_empty(min(step, len(X)), columns.shape[1])
     padded = X.new_ones(len(product), len(columns))
     for start in range(0, len(X), step):
@@ -55,36 +69,37 @@ def _among_many(X, matrix, direction, labels, scores):
         values = torch.mm(padded[:m], columns, out=product[:m])
         values = (values.abs_() if direction else values).view(m, -1, _GROUP)
         maxima = values.amax(2)
-        winner = maxima.argmax(1, keepdim=True)
-        scores[part] = maxima.gather(1, winner).squeeze(1)
-        inside = values.gather(1, winner.unsqueeze(2).expand(-1, 1, _GROUP)).squeeze(1)
-        labels[part] = winner.squeeze(1) * _GROUP + inside.argmax(1)
+        best = maxima.argmax(1, keepdim=True)
+        scores[part] = maxima.gather(1, best).squeeze(1)
+        inside = values.gather(1, best.unsqueeze(2).expand(-1, 1, _GROUP)).squeeze(1)
+        labels[part] = best.squeeze(1) * _GROUP + inside.argmax(1)
 
 
-def _among_few(X, matrix, direction, labels, scores):
+def _among_few(X, matrix, direction, labels, scores, tile_bytes):
     """Products with the centres first; the first place that reaches the maximum."""
     k = len(matrix)
-    step = max(1, _rows_per_tile(X, k) // 8)
+    step = max(1, _rows_per_tile(X, k, tile_bytes) // 8)
     product = X.new_empty(k * min(step, len(X)))
     centers, bias = matrix[:, :-1], matrix[:, -1:]
     places = torch.arange(k, 0, -1, device=X.device).to(X)[:, None]
     for start in range(0, len(X), step):
         rows = X[start : start + step]
-        best, labelled = scores[start : start + step], labels[start : start + step]
+        best, label = scores[start : start + step], labels[start : start + step]
         values = product[: k * len(rows)].view(k, len(rows))
         torch.addmm(bias, centers, rows.T, out=values)
         values = values.abs_() if direction else values
         torch.amax(values, 0, out=best)
-        labelled.copy_(k - values.ge_(best).mul_(places).amax(0))
+        label.copy_(k - values.ge_(best).mul_(places).amax(0))
     labels.clamp_(max=k - 1)  # where products overflow, nothing reaches the maximum
 
 
-def _rows_per_tile(X, n_centers):
-    tile = _CPU_TILE_BYTES if X.device.type == "cpu" else _GPU_TILE_BYTES
-    return max(64, tile // (n_centers * X.element_size()))
+def _rows_per_tile(X, n_centers, tile_bytes):
+    if tile_bytes is None:
+        tile_bytes = _CPU_TILE_BYTES if X.device.type == "cpu" else _GPU_TILE_BYTES
+    return max(64, tile_bytes // (n_centers * X.element_size()))
 
 
-def sums_by_label(rows, labels, n_labels):
+def sums_by_label(rows: torch.Tensor, labels: torch.Tensor, n_labels: int) -> torch.Tensor:
     """Sum of the rows of each label, (n_labels, d), the same in every run."""
     if rows.device.type == "cpu":
         return rows.new_zeros(n_labels, rows.shape[1]).index_add_(0, labels, rows)
@@ -93,7 +108,13 @@ def sums_by_label(rows, labels, n_labels):
     return torch.segment_reduce(rows[order], "sum", lengths=lengths, axis=0, initial=0)
 
 
-def label_sums(X, labels, n_labels, before=None, sums=None):
+def label_sums(
+    X: torch.Tensor,
+    labels: torch.Tensor,
+    n_labels: int,
+    before: torch.Tensor | None = None,
+    sums: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Float64 sums of the rows of each label, brought up to date where labels changed.
 
     Parameters
@@ -110,25 +131,29 @@ def label_sums(X, labels, n_labels, before=None, sums=None):
     float64 tensor of shape (n_labels, d)
     """
     wide = X.dtype if X.device.type == "mps" else torch.float64
-    step = _ROWS_PER_SUM
     changed = None if before is None else (labels != before).nonzero()[:, 0]
+    # A changed row is added and subtracted, and gathered first: from a third on, a new sum of
+    # all rows costs less.
     if changed is None or 3 * len(changed) > len(X):
         total = torch.zeros(n_labels, X.shape[1], dtype=wide, device=X.device)
-        for rows, own in zip(X.split(step), labels.split(step), strict=True):
-            total += sums_by_label(rows, own, n_labels)
+        parts = zip(X.split(_ROWS_PER_SUM), labels.split(_ROWS_PER_SUM), strict=True)
+        for rows, labels_of_rows in parts:
+            total += sums_by_label(rows, labels_of_rows, n_labels)
         return total
     sums = sums.clone()
-    for some in changed.split(step):
+    for some in changed.split(_ROWS_PER_SUM):
         rows = X[some]
         sums += sums_by_label(rows, labels[some], n_labels)
         sums -= sums_by_label(rows, before[some], n_labels)
     return sums
 
 
-def squared_errors(X, centers, labels):
-    """|x - centre|^2 of every row, from the differences, a chunk at a time."""
+def squared_errors(
+    X: torch.Tensor, centers: torch.Tensor, labels: torch.Tensor, tile_bytes: int = _CPU_TILE_BYTES
+) -> torch.Tensor:
+    """|x - centre|^2 of every row (n,), from the differences, a chunk at a time."""
     errors = X.new_empty(len(X))
-    step = max(1, _CPU_TILE_BYTES // (X.element_size() * X.shape[1]))
+    step = max(1, tile_bytes // (X.element_size() * X.shape[1]))
     for start in range(0, len(X), step):
         part = slice(start, start + step)
         errors[part] = (X[part] - centers[labels[part]]).square().sum(1)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from .whitening import add_moments, no_moments, row_chunks
+from .whitening import CHUNK_BYTES, Moments, row_chunks
 
 # Two channels whose correlation is this close to one, or minus one, count as one.
 _SAME = 1e-6
@@ -60,7 +60,7 @@ def inverse_deviations(moments, dtype):
     return torch.where(varies, variance.rsqrt(), 0.0)
 
 
-def square_similarities(rows):
+def square_similarities(rows: torch.Tensor, chunk_bytes: int = CHUNK_BYTES) -> torch.Tensor:
     """Correlation of the squares of every two channels, once that pair is whitened.
 
     The measure of Coates & Ng (NIPS 2011). Each pair of channels, scaled to variance
@@ -73,6 +73,8 @@ def square_similarities(rows):
     ----------
     rows : tensor of shape (n, C)
         The channels at n places, on any device; summed in float64, a chunk at a time.
+    chunk_bytes : int, default=32 MiB
+        Of such a chunk.
 
     Returns
     -------
@@ -80,24 +82,24 @@ def square_similarities(rows):
         Symmetric, between -1 and 1, with ones on the diagonal. A channel that does not
         vary has zero with all, itself included.
     """
-    moments = add_moments(no_moments(rows.shape[1]), rows)
+    moments = Moments.of(rows, chunk_bytes)
     scale = inverse_deviations(moments, rows.dtype)
     varies = scale > 0
     correlation = scale[:, None] * moments.scatter / moments.count * scale
-    third, second = _product_moments(rows, moments.mean, scale)
+    third, second = _product_moments(rows, moments.mean, scale, chunk_bytes)
     similarity = _from_product_moments(correlation, third, second)
     similarity = (similarity + similarity.T) / 2  # the products round each half by itself
     similarity.fill_diagonal_(1.0)
     return torch.where(varies[:, None] & varies, similarity, 0.0)
 
 
-def _product_moments(rows, mean, scale):
+def _product_moments(rows, mean, scale, chunk_bytes):
     """E[z_j^3 z_k] and E[z_j^2 z_k^2] of standardised channels z, two (C, C) matrices."""
     device = torch.device("cpu") if rows.device.type == "mps" else rows.device
     mean, scale = mean.to(device), scale.to(device)
     third = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=device)
     second = torch.zeros_like(third)
-    for chunk in row_chunks(rows):
+    for chunk in row_chunks(rows, chunk_bytes):
         z = (chunk.to(device).double() - mean) * scale
         squares = z * z
         third.addmm_((squares * z).T, z)

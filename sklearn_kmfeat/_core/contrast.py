@@ -1,12 +1,23 @@
 """Contrast normalisation of patches and images."""
 
+from dataclasses import dataclass
+
 import torch
 
 # Coates's 10 on CIFAR-10 patches in 0..255, as a share of their mean variance.
 EPS_SHARE = 0.0065
+# A variance below that of so many roundings of the mean is no contrast: the mean of a constant
+# vector of a few hundred values is wrong by up to four of them.
+_ROUNDINGS = 8
 
 
-def contrast_normalize(x, eps, dim=-1, out=None, scratch=None):
+def contrast_normalize(
+    x: torch.Tensor,
+    eps: float,
+    dim: int = -1,
+    out: torch.Tensor | None = None,
+    scratch: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Subtract the mean and divide by the standard deviation along one axis.
 
     Computes ``(x - mean) / sqrt(var + eps)`` with ``ddof=1`` (Coates, Lee & Ng
@@ -35,7 +46,13 @@ def contrast_normalize(x, eps, dim=-1, out=None, scratch=None):
     return torch.mul(centred, scale, out=out)
 
 
-def centre_and_scale(x, eps, dim=-1, out=None, scratch=None):
+def centre_and_scale(
+    x: torch.Tensor,
+    eps: float,
+    dim: int = -1,
+    out: torch.Tensor | None = None,
+    scratch: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The two factors of `contrast_normalize`: what is centred, and what it is multiplied by.
 
     Parameters
@@ -54,23 +71,43 @@ def centre_and_scale(x, eps, dim=-1, out=None, scratch=None):
     centred = torch.sub(x, mean, out=out)
     squares = torch.mul(centred, centred, out=scratch)
     var = squares.sum(dim, keepdim=True) / max(x.shape[dim] - 1, 1)
-    rounding = (8 * torch.finfo(x.dtype).eps * mean).square()
+    rounding = (_ROUNDINGS * torch.finfo(x.dtype).eps * mean).square()
     flat = var <= rounding
     return centred, (var + eps).masked_fill(flat, 1.0).rsqrt().masked_fill(flat, 0.0)
 
 
-def mean_variance(x, dim=-1):
-    """Mean over all vectors of their variance (ddof=1), as a float."""
-    centred = x - x.mean(dim, keepdim=True)
-    total = centred.square_().sum(dim).sum(dtype=_wide(x)).item()
-    vectors = x.numel() // x.shape[dim]
-    return total / max(x.shape[dim] - 1, 1) / max(vectors, 1)
+@dataclass(frozen=True)
+class ContrastVariance:
+    """Sum over vectors of their variance (ddof=1); those of two sets merge with ``+``.
+
+    Attributes
+    ----------
+    total : float
+    count : int
+        Vectors.
+    """
+
+    total: float = 0.0
+    count: int = 0
+
+    @classmethod
+    def of(cls, x: torch.Tensor) -> "ContrastVariance":
+        """That of vectors (..., d)."""
+        width = x.shape[-1]
+        centred = x - x.mean(-1, keepdim=True)
+        wide = torch.float32 if x.device.type == "mps" else torch.float64
+        total = centred.square_().sum(-1).sum(dtype=wide).item()
+        return cls(total / max(width - 1, 1), x.numel() // width)
+
+    def __add__(self, other: "ContrastVariance") -> "ContrastVariance":
+        return ContrastVariance(self.total + other.total, self.count + other.count)
+
+    @property
+    def mean(self) -> float:
+        """Mean variance of a vector."""
+        return self.total / max(self.count, 1)
 
 
-def auto_eps(variance):
+def auto_eps(variance: ContrastVariance) -> float:
     """The `eps` that follows the data's scale; 1 where the data has no contrast."""
-    return EPS_SHARE * variance if variance > 0 else 1.0
-
-
-def _wide(x):
-    return torch.float32 if x.device.type == "mps" else torch.float64
+    return EPS_SHARE * variance.mean if variance.mean > 0 else 1.0

@@ -1,34 +1,53 @@
-"""Codes of locations: how strongly each filter answers there.
+"""Codes of locations: how strongly each filter responds there.
 
-An encoder is one function and one line in `ENCODERS`. It gets the affinities of all
+An encoder is one function and one entry in `ENCODERS`. It gets the affinities of all
 locations to all filters, (L, K), may overwrite them, and returns the codes, (L, K).
-Which affinity it gets is said in the table:
+The entry says which affinity it gets:
 
 ``"response"``
     d.x, the inner product with the whitened patch;
 ``"nearness"``
     d.x - |d|^2 / 2, which orders the filters as the Euclidean distance does;
 ``"distance"``
-    |x - d|^2, which rounding can make slightly negative.
+    |x - d|^2, which rounding can make slightly negative;
+
+and names the parameters of the learner that it takes.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 
 class Encoder(NamedTuple):
-    """What an encoder asks for and what it does."""
+    """An entry of `ENCODERS`.
+
+    Attributes
+    ----------
+    affinity : {"response", "nearness", "distance"}
+        What it gets.
+    code : callable
+        From affinities (L, K), and its parameters as keywords, to codes (L, K).
+    parameters : tuple of str, default=()
+        Parameters of the learners that it takes.
+    """
 
     affinity: str
-    code: Callable
+    code: Callable[..., torch.Tensor]
+    parameters: tuple[str, ...] = ()
+
+    def bind(self, values: Mapping[str, Any]) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The function from affinities to codes, with the values of its parameters."""
+        return partial(self.code, **{name: values[name] for name in self.parameters})
 
 
-def hard(nearness, *, alpha=None, knn_fraction=None):
+def hard(nearness: torch.Tensor) -> torch.Tensor:
     """One at the nearest filter, zero elsewhere; the first one where several tie."""
     codes = _at_least(nearness, nearness.amax(1, keepdim=True))
+    # A tie is rare, and a maximum with a comparison is faster than the place of the maximum.
     if codes.sum() > len(codes):
         tied = (codes.sum(1) > 1).nonzero()[:, 0]
         first = codes[tied].argmax(1)
@@ -37,9 +56,9 @@ def hard(nearness, *, alpha=None, knn_fraction=None):
     return codes
 
 
-def triangle(distance, *, alpha=None, knn_fraction=None):
+def triangle(distance: torch.Tensor) -> torch.Tensor:
     """max(0, mean distance - distance), Coates, Lee & Ng (2011), equation 3."""
-    if distance.requires_grad:
+    if distance.requires_grad:  # the slope of the root at zero is infinite
         distance = distance.clamp_min(torch.finfo(distance.dtype).tiny)
     z = distance.sqrt_()
     mean = z.mean(1, keepdim=True)
@@ -48,12 +67,12 @@ def triangle(distance, *, alpha=None, knn_fraction=None):
     return torch.sub(mean, z, out=None if z.requires_grad else z).relu_()
 
 
-def soft_threshold(response, *, alpha, knn_fraction=None):
+def soft_threshold(response: torch.Tensor, *, alpha: float) -> torch.Tensor:
     """max(0, response - alpha), Coates & Ng (2011)."""
     return response.sub_(alpha).relu_() if alpha else response.relu_()
 
 
-def knn(nearness, *, knn_fraction, alpha=None):
+def knn(nearness: torch.Tensor, *, knn_fraction: float) -> torch.Tensor:
     """One at the nearest fraction of the filters, Thiry et al. (2021).
 
     Filters that tie with the last one admitted are admitted too.
@@ -61,6 +80,15 @@ def knn(nearness, *, knn_fraction, alpha=None):
     n_filters = nearness.shape[1]
     k = min(n_filters, max(1, round(knn_fraction * n_filters)))
     return _at_least(nearness, _kth_largest(nearness, k))
+
+
+#: The choices of `encoder`.
+ENCODERS = {
+    "hard": Encoder("nearness", hard),
+    "triangle": Encoder("distance", triangle),
+    "soft_threshold": Encoder("response", soft_threshold, parameters=("alpha",)),
+    "knn": Encoder("nearness", knn, parameters=("knn_fraction",)),
+}
 
 
 def _at_least(values, threshold):
@@ -76,11 +104,3 @@ def _kth_largest(values, k):
         part = np.partition(values.detach().numpy(), nth, axis=1)[:, nth]
         return torch.from_numpy(part)[:, None]
     return values.detach().kthvalue(nth + 1, dim=1, keepdim=True).values
-
-
-ENCODERS = {
-    "hard": Encoder("nearness", hard),
-    "triangle": Encoder("distance", triangle),
-    "soft_threshold": Encoder("response", soft_threshold),
-    "knn": Encoder("nearness", knn),
-}

@@ -1,13 +1,27 @@
-"""Dictionaries from rows: seeding, Lloyd's and spherical k-means."""
+"""Lloyd's algorithm, for rows in memory or for any step that adds up what its rows say.
 
-from typing import NamedTuple
+    centers -> step -> Sums -> new centers -> step -> ...
 
-import numpy as np
+A step may run over rows here, over one block of a distributed array, or over all of them, if the
+`Sums` of the parts are added.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
 import torch
 
-from .assign import label_sums, nearest, squared_errors, sums_by_label
+from .assign import label_sums, nearest, squared_errors
+from .seeding import is_far_from_zero, without_repeats
 
+# Times that centres which win nothing are moved at the end. Two are enough on data whose rows
+# differ; more are needed where many rows are equal, and then most centres are dropped anyway.
 _REPAIRS = 20
+# Rows are looked at for each centre to be moved, since some may be equal.
+_CANDIDATES = 4
+# An error this small beside the squared norm of its row is rounding: the row is its centre.
+_ROUNDING = 1e-10
 
 
 class Dictionary(NamedTuple):
@@ -22,9 +36,11 @@ class Dictionary(NamedTuple):
         Sum of squared errors of the rows.
     n_iter : int
     weights : tensor of shape (k,) or None
-        Of spherical filters, the sum of the squared gains of their rows.
+        Of spherical filters, the sum of the squared gains of their rows; None: `counts`.
     offset_counts : int64 tensor or None
         Of convolutional filters, how often each place in the windows was chosen.
+    stopped : bool
+        Whether a callback stopped the iterations.
     """
 
     centers: torch.Tensor
@@ -33,93 +49,166 @@ class Dictionary(NamedTuple):
     n_iter: int
     weights: torch.Tensor | None = None
     offset_counts: torch.Tensor | None = None
+    stopped: bool = False
 
 
-class Coding(NamedTuple):
-    """How unit filters code rows.
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What rows say about their centres; the sums of two sets of rows merge with ``+``.
 
     Attributes
     ----------
+    sums : tensor of shape (k, d)
+        Of the rows of each centre, each times its gain where centres have unit length.
+    counts : int64 tensor of shape (k,)
+        Rows of each centre.
+    inertia : float
+        Sum of squared errors.
+    norm : float
+        Sum of the squared norms of the rows: the scale of the inertia.
+    worst : callable
+        From an int m to the m rows with the largest errors, (at most m, d), and these errors,
+        in descending order; rows without an error are left out. A function, since it takes
+        another pass and is asked for only when a centre lost all its rows.
+    n_changed : int or None
+        Rows that changed their centre since the last step, where the step knows.
+    gains, squared_gains : float64 tensors of shape (k,) or None
+        Sums of the gains of each centre's rows, and of their squares; only where asked for as
+        `exact`, and for centres of unit length. None: each gain is one.
+    offset_counts : int64 tensor or None
+        Of windows, how often each place was chosen.
+    """
+
+    sums: torch.Tensor
+    counts: torch.Tensor
+    inertia: float
+    norm: float
+    worst: Callable[[int], tuple[torch.Tensor, torch.Tensor]]
+    n_changed: int | None = None
+    gains: torch.Tensor | None = None
+    squared_gains: torch.Tensor | None = None
+    offset_counts: torch.Tensor | None = None
+
+    def __add__(self, other: "Sums") -> "Sums":
+        def worst(m):
+            pairs = zip(self.worst(m), other.worst(m), strict=True)
+            rows, errors = (torch.cat(pair) for pair in pairs)
+            order = errors.argsort(descending=True, stable=True)[:m]
+            return rows[order], errors[order]
+
+        optional = ("n_changed", "gains", "squared_gains", "offset_counts")
+        return Sums(
+            self.sums + other.sums,
+            self.counts + other.counts,
+            self.inertia + other.inertia,
+            self.norm + other.norm,
+            worst,
+            **{name: _added(getattr(self, name), getattr(other, name)) for name in optional},
+        )
+
+
+def _added(a, b):
+    return None if a is None or b is None else a + b
+
+
+class Step(Protocol):
+    """From centres to what the rows say about them.
+
+    Called once in each iteration, and with ``exact=True`` for the dictionary that comes out: then
+    the inertia is summed from the differences themselves, and gains are given.
+    """
+
+    def __call__(self, centers: torch.Tensor, exact: bool = False) -> Sums:
+        """Assign the rows to `centers` (k, d), and add up."""
+
+
+class RowStep:
+    """The step of Lloyd's algorithm over rows in memory.
+
+    It remembers the labels of the last step, so that only rows which changed their centre are
+    added and subtracted.
+
+    Parameters
+    ----------
     rows : tensor of shape (n, d)
-    labels : int64 tensor of shape (n,)
-        The filter with the largest ``|d.x|``.
-    gains : tensor of shape (n,)
-        Its ``d.x``.
-    errors : tensor of shape (n,)
-        What it leaves of the squared norm.
-    offsets : int64 tensor of shape (n,) or None
-        Which place of its window each row is.
+        Not changed.
     """
 
-    rows: torch.Tensor
-    labels: torch.Tensor
-    gains: torch.Tensor
-    errors: torch.Tensor
-    offsets: torch.Tensor | None = None
+    def __init__(self, rows: torch.Tensor):
+        self.rows = rows
+        self.norms = rows.square().sum(1)
+        self.norm = total(self.norms)
+        self.labels = None
+        self.sums = None
+
+    def __call__(self, centers: torch.Tensor, exact: bool = False) -> Sums:
+        rows, k, before = self.rows, len(centers), self.labels
+        labels, _ = nearest(rows, centers)
+        self.labels = labels
+        self.sums = sums = label_sums(rows, labels, k, before, self.sums)
+        counts = torch.bincount(labels, minlength=k)
+        if exact:
+            errors = squared_errors(rows, centers, labels)
+            inertia = total(errors)
+        else:
+            errors, inertia = None, self._expanded_inertia(sums, counts, centers)
+
+        def worst(m):
+            found = squared_errors(rows, centers, labels) if errors is None else errors
+            return worst_rows(m, found, self.norms, rows.__getitem__)
+
+        n_changed = len(rows) if before is None else int((labels != before).sum())
+        return Sums(sums, counts, inertia, self.norm, worst, n_changed)
+
+    def _expanded_inertia(self, sums, counts, centers):
+        """Sum of squared errors from the sums alone, without a pass over the rows."""
+        centers = centers.to(sums)
+        cross = (sums * centers).sum() - (counts * centers.square().sum(1)).sum() / 2
+        return max(0.0, self.norm - 2 * float(cross))
 
 
-def sample_rows(X, n_rows, rng):
-    """Different rows drawn at random; fewer where there are not so many.
+def kmeans(
+    X: torch.Tensor,
+    centers: torch.Tensor,
+    *,
+    max_iter: int,
+    tol: float,
+    on_iteration: Callable | None = None,
+) -> Dictionary:
+    """Lloyd's algorithm over rows in memory.
 
     Parameters
     ----------
     X : tensor of shape (n, d)
-    n_rows : int
-    rng : numpy RandomState
+        Not changed.
+    centers : tensor of shape (k, d)
+        Where to start; not changed.
+    max_iter, tol, on_iteration
+        As in `lloyd`.
 
     Returns
     -------
-    tensor of shape (at most n_rows, d)
+    Dictionary
     """
-    order = rng.permutation(len(X))
-    drawn = X[:0]
-    for start in range(0, len(order), 2 * n_rows):
-        index = torch.from_numpy(order[start : start + 2 * n_rows]).to(X.device)
-        drawn = _first_of_equals(torch.cat([drawn, X[index]]))
-        if len(drawn) >= n_rows:
-            break
-    return drawn[:n_rows].clone()
-
-
-def kmeans_plusplus(X, n_rows, rng):
-    """Greedy k-means++ seeding (Arthur & Vassilvitskii 2007).
-
-    Each new centre is the best of ``2 + log(n_rows)`` rows drawn in proportion to
-    their squared distance from the centres so far, as in scikit-learn.
-
-    Parameters
-    ----------
-    X : tensor of shape (n, d)
-    n_rows : int
-    rng : numpy RandomState
-
-    Returns
-    -------
-    tensor of shape (at most n_rows, d)
-        Fewer rows where X has not so many different ones.
-    """
-    trials = 2 + int(np.log(n_rows))
     offset = X.mean(0)
-    rows = X - offset if _matters(offset, X) else X
-    norms = rows.square().sum(1)
-    chosen = [int(rng.randint(len(X)))]
-    closest = _distances_to(rows, norms, chosen)[0]
-    closest[chosen[0]] = 0
-    while len(chosen) < n_rows:
-        cumulative = closest.double().cumsum(0).cpu().numpy()
-        if cumulative[-1] <= 0:
-            break
-        draws = rng.random_sample(trials) * cumulative[-1]
-        candidates = np.minimum(np.searchsorted(cumulative, draws, side="right"), len(X) - 1)
-        distances = torch.minimum(_distances_to(rows, norms, candidates), closest)
-        best = int(distances.sum(1, dtype=torch.float64).argmin())
-        chosen.append(int(candidates[best]))
-        closest = distances[best].clone()
-        closest[chosen[-1]] = 0
-    return _first_of_equals(X[torch.tensor(chosen, device=X.device)])
+    limits = {"max_iter": max_iter, "tol": tol}
+    if is_far_from_zero(offset, X):
+        shifted = on_iteration and (
+            lambda centers, inertia: on_iteration(centers + offset, inertia)
+        )
+        found = kmeans(X - offset, centers - offset, **limits, on_iteration=shifted)
+        return found._replace(centers=found.centers + offset)
+    return lloyd(RowStep(X), centers, **limits, on_iteration=on_iteration)
 
 
-def lloyd(X, centers, *, max_iter, tol, on_iteration=None):
+def lloyd(
+    step: Step,
+    centers: torch.Tensor,
+    *,
+    max_iter: int,
+    tol: float,
+    on_iteration: Callable | None = None,
+) -> Dictionary:
     """Lloyd's algorithm from given centres.
 
     Centres that win nothing move to the rows that are farthest from theirs. When no
@@ -128,14 +217,14 @@ def lloyd(X, centers, *, max_iter, tol, on_iteration=None):
 
     Parameters
     ----------
-    X : tensor of shape (n, d)
-        Not changed.
+    step : Step
+        Of Euclidean centres, such as `RowStep`.
     centers : tensor of shape (k, d)
-        Where to start.
+        Where to start; not changed.
     max_iter : int
     tol : float
         Stop when the squared movement of all centres together is at most this times
-        the mean variance of the columns; or when no row changes its centre.
+        the mean square of the values; or when no row changes its centre.
     on_iteration : callable or None, default=None
         Called as ``on_iteration(centers, inertia)`` after each iteration, with the
         inertia under the centres before the update; a true answer stops.
@@ -144,194 +233,95 @@ def lloyd(X, centers, *, max_iter, tol, on_iteration=None):
     -------
     Dictionary
     """
-    offset = X.mean(0)
-    if _matters(offset, X):
-        told = on_iteration and (lambda centers, inertia: on_iteration(centers + offset, inertia))
-        limits = {"max_iter": max_iter, "tol": tol}
-        found = lloyd(X - offset, centers - offset, **limits, on_iteration=told)
-        return found._replace(centers=found.centers + offset)
-    norms = X.square().sum(1)
-    tol = tol * _total(norms) / X.numel()
-    labels, sums = None, None
-    n_iter = 0
+    n_iter, stop = 0, False
     for n_iter in range(1, max_iter + 1):
-        before, (labels, _) = labels, nearest(X, centers)
-        sums = label_sums(X, labels, len(centers), before, sums)
-        counts = torch.bincount(labels, minlength=len(centers))
-        new = sums / counts.clamp(min=1)[:, None]
-        new = torch.where((counts > 0)[:, None], new, centers).to(X)
-        relocated = False
-        if not counts.all():
-            errors = squared_errors(X, centers, labels)
-            relocated = _move_dead(new, counts, X.__getitem__, errors, norms)
-        stop = on_iteration and on_iteration(new, _inertia(norms, sums, counts, centers))
+        found = step(centers)
+        counts = found.counts
+        new = found.sums / counts.clamp(min=1)[:, None]
+        new = torch.where((counts > 0)[:, None], new, centers).to(centers)
+        moved = move_empty(new, counts, found.worst)
+        stop = bool(on_iteration is not None and on_iteration(new, found.inertia))
         shift = float((new - centers).square().sum())
         centers = new
-        settled = before is not None and torch.equal(labels, before)
-        if stop or (not relocated and (settled or shift <= tol)):
+        enough = shift <= tol * found.norm / (int(counts.sum()) * centers.shape[1])
+        if stop or (not moved and (found.n_changed == 0 or enough)):
             break
-    return _settle(X, centers, n_iter)
+    return assigned(step, centers, n_iter)._replace(stopped=stop)
 
 
-def spherical(X, centers, *, max_iter, tol, damping=1.0, on_iteration=None):
-    """Gain-shape k-means with unit filters (Coates & Ng 2012, section 2).
+def patch_dictionary(X: torch.Tensor, centers: torch.Tensor) -> Dictionary:
+    """Rows themselves as a dictionary, with what each of them wins."""
+    return assigned(RowStep(X), centers, 1)
 
-    Every row is coded by the filter with the largest ``|d.x|``, with the gain
-    ``s = d.x``; then ``D <- normalise(X' S + damping * D)``. Filters that win nothing
-    become the directions of the rows that are coded worst.
+
+def assigned(
+    step: Step,
+    centers: torch.Tensor,
+    n_iter: int,
+    normalize: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> Dictionary:
+    """Assign a last time; give every centre that wins nothing a row, or drop it.
 
     Parameters
     ----------
-    X : tensor of shape (n, d)
-        Not changed.
+    step : Step
     centers : tensor of shape (k, d)
-        Where to start; brought to unit length.
-    max_iter : int
-    tol : float
-        Stop when the Frobenius norm of the filters' movement is at most
-        ``tol * sqrt(k)``.
-    damping : float, default=1.0
-        0 gives the undamped update, under which the error never grows.
-    on_iteration : callable or None, default=None
-        As in `lloyd`.
+        Not changed.
+    n_iter : int
+        Iterations so far.
+    normalize : callable or None, default=None
+        What makes centres of rows, if they are not rows themselves.
 
     Returns
     -------
     Dictionary
-        Its inertia is the sum of ``|x|^2 - s^2``.
     """
-    norms = X.square().sum(1)
+    centers = centers.clone()
+    for repair in range(_REPAIRS):
+        found = step(centers, exact=True)
+        last = repair == _REPAIRS - 1
+        if last or not move_empty(centers, found.counts, found.worst):
+            break
+        centers = centers if normalize is None else normalize(centers)
+    alive = found.counts > 0
+    counts, weights = found.counts[alive], found.squared_gains
+    weights = counts if weights is None else weights[alive]
+    offsets = found.offset_counts
+    return Dictionary(centers[alive], counts, found.inertia, n_iter, weights, offsets)
 
-    def code(centers):
-        labels, sizes = nearest(X, centers, direction=True)
-        gains = sizes.copysign((X * centers[labels]).sum(1))
-        return Coding(X, labels, gains, (norms - sizes.square()).clamp_(min=0))
 
-    limits = {"max_iter": max_iter, "tol": tol, "damping": damping}
-    return gain_shape(code, X.__getitem__, norms, centers, **limits, on_iteration=on_iteration)[0]
-
-
-def gain_shape(code, row_at, norms, centers, *, max_iter, tol, damping, on_iteration=None):
-    """The iterations of `spherical`, for rows that may depend on the filters.
+def move_empty(centers: torch.Tensor, counts: torch.Tensor, worst: Callable) -> bool:
+    """Put centres without rows, in place, on the rows with the largest errors.
 
     Parameters
     ----------
-    code : callable
-        From unit filters (k, d) to a Coding.
-    row_at : callable
-        From an int64 tensor (m,) to rows (m, d), the directions of new filters.
-    norms : tensor of shape (n,)
-        Squared norms of ``row_at`` of everything.
     centers : tensor of shape (k, d)
-    max_iter, tol, damping, on_iteration
-        As in `spherical`.
+    counts : int64 tensor of shape (k,)
+    worst : callable
+        That of `Sums`.
 
     Returns
     -------
-    Dictionary, Coding
-        The coding by the filters that come out.
+    bool
+        Whether any was moved.
     """
-    centers = _unit(centers)
-    n_iter = 0
-    for n_iter in range(1, max_iter + 1):
-        found = code(centers)
-        sums = sums_by_label(found.rows * found.gains[:, None], found.labels, len(centers))
-        new = _unit(sums + damping * centers)
-        # A filter of zeros wins rows of zeros, and would stay.
-        counts = torch.bincount(found.labels, minlength=len(centers)) * new.any(1)
-        moved = _move_dead(new, counts, row_at, found.errors, norms)
-        new = _unit(new)
-        shift = float((new - centers).norm())
-        centers = new
-        stop = on_iteration is not None and on_iteration(centers, _total(found.errors))
-        if stop or (not moved and shift <= tol * len(centers) ** 0.5):
-            break
-    return _settle_directions(code, row_at, norms, centers, n_iter)
-
-
-def patch_dictionary(X, centers):
-    """Rows themselves as a dictionary, with what each of them wins."""
-    return _settle(X, centers, 1)
-
-
-def _settle(X, centers, n_iter):
-    """Assign a last time; give every dead centre a row, or drop it."""
-    norms = X.square().sum(1)
-    for repair in range(_REPAIRS):
-        labels, _ = nearest(X, centers)
-        errors = squared_errors(X, centers, labels)
-        counts = torch.bincount(labels, minlength=len(centers))
-        if _is_last(repair, counts, centers, X.__getitem__, errors, norms):
-            break
-    alive = counts > 0
-    return Dictionary(centers[alive], counts[alive], _total(errors), n_iter, counts[alive])
-
-
-def _settle_directions(code, row_at, norms, centers, n_iter):
-    """`_settle` for unit filters."""
-    for repair in range(_REPAIRS):
-        found = code(centers)
-        counts = torch.bincount(found.labels, minlength=len(centers))
-        if _is_last(repair, counts, centers, row_at, found.errors, norms):
-            break
-        centers = _unit(centers)
-    alive = counts > 0
-    weights = label_sums(found.gains.square()[:, None], found.labels, len(centers))[alive, 0]
-    inertia = _total(found.errors)
-    return Dictionary(centers[alive], counts[alive], inertia, n_iter, weights), found
-
-
-def _is_last(repair, counts, centers, row_at, errors, norms):
-    """Move dead centres, in place; true where that is done or there is nothing to do."""
-    if bool(counts.all()) or repair == _REPAIRS - 1:
-        return True
-    return not _move_dead(centers, counts, row_at, errors, norms)
-
-
-def _inertia(norms, sums, counts, centers):
-    """Sum of squared errors from the sums of each centre's rows."""
-    centers = centers.to(sums)
-    cross = (sums * centers).sum() - (counts * centers.square().sum(1)).sum() / 2
-    return max(0.0, _total(norms) - 2 * float(cross))
-
-
-def _move_dead(centers, counts, row_at, errors, norms):
-    """Put centres without rows, in place, on the rows with the largest errors.
-
-    Returns whether any was moved.
-    """
-    dead = (counts == 0).nonzero()[:, 0]
-    if not len(dead):
+    empty = (counts == 0).nonzero()[:, 0]
+    if not len(empty):
         return False
-    worst = errors.topk(min(4 * len(dead), len(errors))).indices
-    worst = worst[errors[worst] > 1e-10 * norms[worst]]
-    rows = _first_of_equals(row_at(worst))[: len(dead)]
-    centers[dead[: len(rows)]] = rows
+    rows = without_repeats(worst(_CANDIDATES * len(empty))[0])[: len(empty)]
+    centers[empty[: len(rows)]] = rows
     return len(rows) > 0
 
 
-def _first_of_equals(rows):
-    """The rows without those that stand further up already, in their order."""
-    values = np.ascontiguousarray(rows.cpu().numpy())
-    view = (values + 0.0).view(np.dtype((np.void, values.dtype.itemsize * values.shape[1])))
-    first = np.unique(view.ravel(), return_index=True)[1]
-    return rows[torch.from_numpy(np.sort(first)).to(rows.device)]
+def worst_rows(
+    m: int, errors: torch.Tensor, norms: torch.Tensor, row_at: Callable
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `worst` of `Sums`, from the errors and squared norms (n,) of all rows."""
+    worst = errors.topk(min(m, len(errors))).indices
+    worst = worst[errors[worst] > _ROUNDING * norms[worst]]
+    return row_at(worst), errors[worst]
 
 
-def _matters(offset, X):
-    """Whether X lies so far off the origin that its expanded squares lose digits."""
-    return bool(offset.square().sum() > 1e-4 * X.var(0, correction=0).sum())
-
-
-def _distances_to(X, norms, index):
-    centers = X[torch.as_tensor(index, device=X.device)]
-    squares = centers.square().sum(1)[:, None]
-    return torch.addmm(norms[None, :] + squares, centers, X.T, alpha=-2).clamp_(min=0)
-
-
-def _unit(rows):
-    return rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
-
-
-def _total(errors):
+def total(errors: torch.Tensor) -> float:
+    """Sum in float64, where the device has it."""
     return float(errors.sum(dtype=torch.float32 if errors.is_mps else torch.float64))

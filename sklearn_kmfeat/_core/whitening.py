@@ -1,74 +1,132 @@
-"""ZCA whitening from streamed first and second moments."""
+"""ZCA whitening from first and second moments that merge."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
-_CHUNK_BYTES = 32 * 2**20
+# Rows are widened to float64 in chunks of this size.
+CHUNK_BYTES = 32 * 2**20
 
 
-class Moments(NamedTuple):
-    """Count, mean (d,) and scatter matrix (d, d) of rows, in float64."""
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Count, mean and scatter matrix of rows; those of two sets of rows merge with ``+``.
+
+    Merging follows Chan, Golub & LeVeque (1983), so that any split of the rows gives the
+    same result up to float64 rounding.
+
+    Attributes
+    ----------
+    count : int
+    mean : float64 tensor of shape (d,)
+        On the CPU.
+    scatter : float64 tensor of shape (d, d)
+        Sum of the products of deviations from the mean; on the CPU.
+    """
 
     count: int
     mean: torch.Tensor
     scatter: torch.Tensor
 
-    def covariance(self):
+    @classmethod
+    def zero(cls, n_features: int) -> "Moments":
+        """The moments of no rows at all."""
+        zeros = torch.zeros(n_features, n_features, dtype=torch.float64)
+        return cls(0, zeros[0].clone(), zeros)
+
+    @classmethod
+    def of(cls, rows: torch.Tensor, chunk_bytes: int = CHUNK_BYTES) -> "Moments":
+        """The moments of rows.
+
+        Parameters
+        ----------
+        rows : tensor of shape (n, d)
+            On any device.
+        chunk_bytes : int, default=32 MiB
+            Of rows that are summed at a time.
+        """
+        # Two passes, on the device of the rows where that has float64.
+        device = torch.device("cpu") if rows.device.type == "mps" else rows.device
+        mean = torch.zeros(rows.shape[1], dtype=torch.float64, device=device)
+        scatter = torch.zeros(*mean.shape, *mean.shape, dtype=torch.float64, device=device)
+        for chunk in row_chunks(rows, chunk_bytes):
+            mean += chunk.to(device).double().sum(0)
+        mean /= len(rows)
+        for chunk in row_chunks(rows, chunk_bytes):
+            centred = chunk.to(device).double() - mean
+            scatter.addmm_(centred.T, centred)
+        return cls(len(rows), mean.cpu(), scatter.cpu())
+
+    def __add__(self, other: "Moments") -> "Moments":
+        count = self.count + other.count
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.count / max(count, 1))
+        between = torch.outer(delta, delta) * (self.count * other.count / max(count, 1))
+        return Moments(count, mean, self.scatter + other.scatter + between)
+
+    def covariance(self) -> torch.Tensor:
         """Covariance (d, d) with ddof=1; zeros for a single row."""
         return self.scatter / max(self.count - 1, 1)
 
 
-def no_moments(n_features):
-    """The moments of no rows at all."""
-    zeros = torch.zeros(n_features, n_features, dtype=torch.float64)
-    return Moments(0, zeros[0].clone(), zeros)
+class Whitening(NamedTuple):
+    """The affine map ``(x - mean) @ matrix``, and the way back.
 
-
-def add_moments(moments, rows):
-    """Moments of the rows seen so far and of these together.
-
-    Merges by Chan, Golub & LeVeque (1983), so that any split of the rows gives the
-    same result up to float64 rounding.
-
-    Parameters
+    Attributes
     ----------
-    moments : Moments
-        Of the rows seen so far, on the CPU.
-    rows : tensor of shape (n, d)
-        On any device; summed in float64, a chunk at a time.
-
-    Returns
-    -------
-    Moments
-        On the CPU.
+    mean : float64 tensor of shape (d,)
+    matrix : float64 tensor of shape (d, d)
+        Symmetric.
+    inverse : float64 tensor of shape (d, d) or None, default=None
+        The pseudo-inverse where directions were dropped. None where nobody goes back.
     """
-    return _merge(moments, _moments_of(rows))
+
+    mean: torch.Tensor
+    matrix: torch.Tensor
+    inverse: torch.Tensor | None = None
+
+    def apply(self, rows: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Whitened rows (n, d); `out` may be `rows`."""
+        return affine_rows(rows, self.matrix, before=-self.mean, out=out)
+
+    def invert(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows (n, d) before they were whitened."""
+        return affine_rows(rows, self.inverse, after=self.mean)
+
+    def fold(self, filters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Filters of rows that are not whitened.
+
+        Parameters
+        ----------
+        filters : tensor of shape (k, d)
+            Of whitened rows, in the dtype to compute in.
+
+        Returns
+        -------
+        matrix : tensor of shape (k, d)
+        bias : tensor of shape (k, 1)
+            ``matrix @ x + bias`` is the response of `filters` to x once it is whitened.
+        """
+        matrix = self.matrix.to(filters)
+        offset = -(self.mean.to(filters) @ matrix)[:, None]
+        return filters @ matrix.T, filters @ offset
+
+    def undo_sums(self, sums: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Weighted sums (k, d) of whitened rows, as sums of the rows before whitening.
+
+        Whitening is affine: the sum of the weights (k,) is all that is needed.
+        """
+        return sums @ self.inverse + weights[:, None] * self.mean
+
+    def apply_to_sums(self, sums: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Weighted sums (k, d) of rows, as sums of the whitened rows."""
+        return (sums - weights[:, None] * self.mean) @ self.matrix
 
 
-def _moments_of(rows):
-    """Two passes, on the device of the rows where that has float64."""
-    device = torch.device("cpu") if rows.device.type == "mps" else rows.device
-    mean = torch.zeros(rows.shape[1], dtype=torch.float64, device=device)
-    scatter = torch.zeros(*mean.shape, *mean.shape, dtype=torch.float64, device=device)
-    for chunk in row_chunks(rows):
-        mean += chunk.to(device).double().sum(0)
-    mean /= len(rows)
-    for chunk in row_chunks(rows):
-        centred = chunk.to(device).double() - mean
-        scatter.addmm_(centred.T, centred)
-    return Moments(len(rows), mean.cpu(), scatter.cpu())
-
-
-def _merge(a, b):
-    count = a.count + b.count
-    delta = b.mean - a.mean
-    mean = a.mean + delta * (b.count / count)
-    between = torch.outer(delta, delta) * (a.count * b.count / count)
-    return Moments(count, mean, a.scatter + b.scatter + between)
-
-
-def zca_matrices(covariance, eps):
+def zca_matrices(
+    covariance: torch.Tensor, eps: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Symmetric whitening matrix, its inverse, and the eigenvalues.
 
     With ``covariance = V diag(l) V'`` the whitening matrix is
@@ -83,7 +141,7 @@ def zca_matrices(covariance, eps):
 
     Returns
     -------
-    whitening, unwhitening : tensors of shape (d, d)
+    matrix, inverse : tensors of shape (d, d)
     eigenvalues : tensor of shape (d,)
         In descending order.
     """
@@ -91,6 +149,8 @@ def zca_matrices(covariance, eps):
     eigenvalues = eigenvalues.clamp(min=0).flip(0)
     vectors = vectors.flip(1)
     root = (eigenvalues + eps).sqrt()
+    # What eigh itself gets wrong: a d-fold of the largest eigenvalue's rounding, as in
+    # numpy.linalg.matrix_rank.
     null = eigenvalues[0] * len(eigenvalues) * torch.finfo(torch.float64).eps
     kept = (eigenvalues > null) | (eps > 0)
     inverse_root = torch.where(kept, 1 / root, 0.0)
@@ -98,7 +158,13 @@ def zca_matrices(covariance, eps):
     return (vectors * inverse_root) @ vectors.T, (vectors * root) @ vectors.T, eigenvalues
 
 
-def affine_rows(rows, matrix, before=0.0, after=0.0, out=None):
+def affine_rows(
+    rows: torch.Tensor,
+    matrix: torch.Tensor,
+    before: torch.Tensor | float = 0.0,
+    after: torch.Tensor | float = 0.0,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     """``(rows + before) @ matrix + after``, computed in float64.
 
     Whitening multiplies directions of small variance by large factors, and with them the
@@ -107,8 +173,8 @@ def affine_rows(rows, matrix, before=0.0, after=0.0, out=None):
     Parameters
     ----------
     rows : tensor of shape (n, d)
-    matrix : float64 array of shape (d, d)
-    before, after : float64 arrays of shape (d,) or float
+    matrix : float64 tensor of shape (d, d)
+    before, after : float64 tensors of shape (d,) or float
     out : tensor of shape (n, d) or None, default=None
         Where to write; may be `rows`. None: a new tensor.
 
@@ -123,14 +189,14 @@ def affine_rows(rows, matrix, before=0.0, after=0.0, out=None):
     )
     out = torch.empty_like(rows) if out is None else out
     chunks = row_chunks(rows)
-    source = torch.empty(2, *chunks[0].shape, dtype=wide, device=rows.device)
+    # Memory for the chunks is taken once: fresh pages would cost as much as the product.
+    source, product = torch.empty(2, *chunks[0].shape, dtype=wide, device=rows.device)
     for chunk, target in zip(chunks, row_chunks(out), strict=True):
-        here, there = source[:, : len(chunk)]
-        here.copy_(chunk).add_(before)
-        target.copy_(torch.addmm(after, here, matrix, out=there))
+        moved = source[: len(chunk)].copy_(chunk).add_(before)
+        target.copy_(torch.addmm(after, moved, matrix, out=product[: len(chunk)]))
     return out
 
 
-def row_chunks(rows):
+def row_chunks(rows: torch.Tensor, chunk_bytes: int = CHUNK_BYTES) -> tuple[torch.Tensor, ...]:
     """Views of some rows at a time, small enough to be held in float64."""
-    return rows.split(max(1, _CHUNK_BYTES // (8 * max(rows.shape[1], 1))))
+    return rows.split(max(1, chunk_bytes // (8 * max(rows.shape[1], 1))))

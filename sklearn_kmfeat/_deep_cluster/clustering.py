@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from .._core.assign import nearest, squared_errors, sums_by_label
-from .._core.kmeans import kmeans_plusplus, lloyd, sample_rows
-from .._core.whitening import add_moments, no_moments
+from .._core.kmeans import kmeans as lloyd
+from .._core.seeding import kmeans_plusplus, sample_rows
+from .._core.whitening import Moments
 
 _ROWS_TO_RANK_STARTS = 50_000
 
@@ -55,7 +56,7 @@ def fit_projection(rows, n_components, unit_length=True):
     -------
     Projection
     """
-    moments = add_moments(no_moments(rows.shape[1]), rows)
+    moments = Moments.of(rows)
     # Not every device has float64.
     covariance = moments.covariance().to(rows.device if rows.is_cuda else "cpu")
     eigenvalues, vectors = torch.linalg.eigh(covariance)

@@ -1,15 +1,11 @@
 """Bags of patches: counts of visual words."""
 
-from numbers import Integral
-
-from sklearn.utils._param_validation import Interval
-
-from .._core.kmeans import lloyd
-from .base import PatchBank
-from .kmeans_filter_learner import SEEDINGS
+from .._utils.validation import POSITIVE_INT, as_pair
+from .base import PatchDictionary
+from .learners import LEARNERS
 
 
-class BagOfPatches(PatchBank):
+class BagOfPatches(PatchDictionary):
     """Describe each image by how often each visual word occurs in it.
 
     K-means over patches gives a vocabulary; `transform` finds the nearest word at every
@@ -128,8 +124,9 @@ class BagOfPatches(PatchBank):
     """
 
     _parameter_constraints = {
-        **PatchBank._parameter_constraints,
-        "n_words": [Interval(Integral, 1, None, closed="left")],
+        **PatchDictionary._parameter_constraints,
+        "n_words": [POSITIVE_INT],
+        "n_patches": [POSITIVE_INT, None],
     }
 
     def __init__(
@@ -185,15 +182,14 @@ class BagOfPatches(PatchBank):
         self.random_state = random_state
         self.verbose = verbose
 
+    _size_name = "n_words"
     _expects_images = True
 
-    @property
-    def _n_atoms(self):
-        return "n_words", self.n_words
-
-    def _start(self, patches, rng):
-        return SEEDINGS[self.init](patches, self.n_words, rng)
-
-    def _learn(self, patches, start, on_iteration):
-        limits = {"max_iter": self.max_iter, "tol": self.tol}
-        return lloyd(patches, start, **limits, on_iteration=on_iteration)
+    def _learner(self, chosen):
+        return LEARNERS["lloyd"](
+            self.n_words,
+            as_pair(self.patch_size, "patch_size"),
+            init=self.init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )

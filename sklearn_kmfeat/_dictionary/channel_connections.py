@@ -24,8 +24,8 @@ from .._core.channel_groups import (
     strongest_channels,
 )
 from .._core.patches import PatchGrid
-from .._core.pooling import Cells, grid_edges
-from .._core.whitening import add_moments, no_moments
+from .._core.pooling import Pooling
+from .._core.whitening import Moments
 from .._inputs.check import check_images, remember
 from .._inputs.sampling import cut_patches, draw_locations, even_counts, images_per_batch
 from .._utils.device import resolve_device
@@ -366,16 +366,15 @@ class _GroupedNet(nn.Module):
             n_groups * group_size, n_groups * n_hidden, kernel, groups=n_groups
         )
         found = height - kernel[0] + 1, width - kernel[1] + 1
-        self.edges = [grid_edges(side, min(side, 2)) for side in found]
-        n_cells = (len(self.edges[0]) - 1) * (len(self.edges[1]) - 1)
+        self.pooling = Pooling("mean", tuple(min(side, 2) for side in found))
+        n_cells = self.pooling.grid[0] * self.pooling.grid[1]
         self.classify = nn.Linear(n_cells * n_groups * n_hidden, n_classes)
 
     def forward(self, maps):
         """Scores (n, classes) of standardised maps (n, H, W, C)."""
         slots = maps @ slot_weights(self.logits, self.temperature).T
         codes = self.filters(slots.permute(0, 3, 1, 2)).relu().permute(0, 2, 3, 1)
-        cells = Cells.of(*self.edges, "mean", codes)
-        return self.classify(cells.finish([cells.reduce(codes)]).flatten(1))
+        return self.classify(self.pooling.pool([(0, [codes])], codes.shape[1:3]).flatten(1))
 
     def channel_weights(self):
         """Softmax weights at the temperature of now, an array (n_groups, group_size, C)."""
@@ -430,10 +429,10 @@ def _standardised(images, members):
     """Chosen images of one size as a float32 tensor (m, H, W, C), each channel standardised."""
     height, width = images.sizes[0].tolist()
     maps = torch.empty(len(members), height, width, images.n_channels, dtype=images.dtype)
-    moments = no_moments(images.n_channels)
+    moments = Moments.zero(images.n_channels)
     n_read = 0
     for _, batch in images.batches(images_per_batch(images), members):
-        moments = add_moments(moments, batch.flatten(0, 2))
+        moments += Moments.of(batch.flatten(0, 2))
         maps[n_read : n_read + len(batch)] = batch
         n_read += len(batch)
     scale = inverse_deviations(moments, images.dtype)

@@ -1,24 +1,20 @@
 """Convolutional k-means: filters that are not shifted copies of each other."""
 
-from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
-import torch
 from sklearn.base import _fit_context, clone
-from sklearn.utils import check_random_state, get_tags
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods
 
-from .._core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
-from .._core.kmeans import spherical
 from .._inputs.sampling import patch_grid
-from .._utils.validation import as_pair
-from .base import PatchBank
-from .kmeans_filter_learner import SEEDINGS
+from .._utils.fingerprint import described
+from .._utils.validation import POSITIVE_INT, as_pair
+from .base import PatchDictionary
+from .learners import Convolutional
 
-_POSITIVE = Interval(Integral, 1, None, closed="left")
 
-
-class ConvKMeans(PatchBank):
+class ConvKMeans(PatchDictionary):
     """Learn filters by convolutional k-means, and encode images with them.
 
     K-means on patches learns the same edge at many places. Here a filter slides over
@@ -185,13 +181,14 @@ class ConvKMeans(PatchBank):
     """
 
     _parameter_constraints = {
-        **{k: v for k, v in PatchBank._parameter_constraints.items() if k != "n_patches"},
-        "n_filters": [_POSITIVE],
-        "window_size": [_POSITIVE, tuple, list, None],
-        "n_windows": [_POSITIVE, None],
+        **PatchDictionary._parameter_constraints,
+        "n_filters": [POSITIVE_INT],
+        "window_size": [POSITIVE_INT, tuple, list, None],
+        "n_windows": [POSITIVE_INT, None],
         "connections": [HasMethods("fit"), "array-like", None],
     }
-    _update = "direction"
+    _count_name = "n_windows"
+    _sample_size_name = "window_size"
     _expects_images = True
 
     def __init__(
@@ -252,7 +249,7 @@ class ConvKMeans(PatchBank):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the connections, where they are asked for, and the filters.
 
         An interrupted fit leaves the estimator as it was.
@@ -277,10 +274,10 @@ class ConvKMeans(PatchBank):
             with one channel, fewer windows than filters, NaN or infinity, and the like;
             and for connections that need y where there is none.
         """
-        return self._fit(X, check_random_state(self.random_state), y)
+        return self._fit(X, y)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from one more batch of images.
 
         The first batch sets the connections, the size of windows and the epsilon of contrast,
@@ -304,133 +301,108 @@ class ConvKMeans(PatchBank):
         """
         return super().partial_fit(X, y)
 
+    def _choose(self, X, y, source, rng):
+        window = self._window(source)
+        connections = chooser = None
+        if self.connections is not None:
+            connections, chooser = self._connect(X, y, source, rng)
+        return {
+            "window_size_": window,
+            "connections_": connections,
+            "chooser_": chooser,
+            "_channel_groups": None if connections is None else list(connections),
+        }
+
+    def _learner(self, chosen):
+        return Convolutional(
+            self.n_filters,
+            chosen["window_size_"],
+            init=self.init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            patch_size=as_pair(self.patch_size, "patch_size"),
+        )
+
+    def _identity(self):
+        window = self.window_size
+        return super()._identity() | {
+            "window_size": window and as_pair(window, "window_size"),
+            "connections": _described_connections(self.connections),
+        }
+
+    def _window(self, source):
+        """Height and width of windows; of a patch for ready patches."""
+        patch = as_pair(self.patch_size, "patch_size")
+        if source.ready:
+            return patch
+        if self.window_size is None:
+            smallest = source.sizes.min(axis=0).tolist()
+            return tuple(min(2 * p, side) for p, side in zip(patch, smallest, strict=True))
+        window = as_pair(self.window_size, "window_size")
+        if any(w < p for w, p in zip(window, patch, strict=True)):
+            raise ValueError(f"window_size={window} is smaller than patch_size={patch}.")
+        return patch_grid(window, self.stride, source, "window_size").size
+
+    def _connect(self, X, y, source, rng):
+        """The channels that each group sees, and the estimator that chose them, if one did."""
+        if source.n_channels == 1:
+            raise ValueError(
+                "connections choose among the channels of the images, but these have one "
+                "channel: use connections=None."
+            )
+        if not hasattr(self.connections, "fit"):
+            return _checked_connections(self.connections, source.n_channels), None
+        values = {
+            "random_state": lambda: rng.randint(np.iinfo(np.int32).max),
+            "image_shape": lambda: self.image_shape,
+            "device": lambda: self.device,
+        }
+        chooser = clone(self.connections)
+        unset = [name for name, value in chooser.get_params().items() if value is None]
+        chooser.set_params(**{name: values[name]() for name in values if name in unset})
+        chooser.fit(X, y)
+        if not hasattr(chooser, "connections_"):
+            raise ValueError(
+                "connections must be an estimator that fits connections_, such as "
+                f"ChannelConnections, got {type(chooser).__name__}, which has none."
+            )
+        return _checked_connections(chooser.connections_, source.n_channels), chooser
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         if hasattr(self.connections, "__sklearn_tags__"):
             tags.target_tags.required = get_tags(self.connections).target_tags.required
         return tags
 
-    @property
-    def _n_atoms(self):
-        return "n_filters", self.n_filters
 
-    @property
-    def _n_drawn(self):
-        return "n_windows", self.n_windows
-
-    def _identity(self):
-        window, groups = self.window_size, self.connections
-        return super()._identity() | {
-            "window_size": window and as_pair(window, "window_size"),
-            "connections": groups.tolist() if isinstance(groups, np.ndarray) else repr(groups),
-        }
-
-    def _set_up(self, X, y, images, rng):
-        window = self._window(images)
-        connections, chooser = self._connect(X, y, images, rng)
-        return {"window_size_": window, "connections_": connections, "chooser_": chooser}
-
-    def _window(self, images):
-        """Height and width of windows; of a patch for ready patches."""
-        patch = as_pair(self.patch_size, "patch_size")
-        if images.ready:
-            return patch
-        if self.window_size is None:
-            smallest = images.sizes.min(axis=0).tolist()
-            return tuple(min(2 * p, side) for p, side in zip(patch, smallest, strict=True))
-        window = as_pair(self.window_size, "window_size")
-        if any(w < p for w, p in zip(window, patch, strict=True)):
-            raise ValueError(f"window_size={window} is smaller than patch_size={patch}.")
-        return patch_grid(window, self.stride, images, "window_size").size
-
-    def _connect(self, X, y, images, rng):
-        """The channels that each group sees, and the estimator that chose them; or None."""
-        if self.connections is None:
-            return None, None
-        if images.n_channels == 1:
-            raise ValueError(
-                "connections choose among the channels of the images, but these have one "
-                "channel: use connections=None."
-            )
-        found, chooser = self.connections, None
-        if hasattr(found, "fit"):
-            ours = {
-                "random_state": lambda: rng.randint(np.iinfo(np.int32).max),
-                "image_shape": lambda: self.image_shape,
-                "device": lambda: self.device,
-            }
-            chooser = clone(found)
-            unset = [name for name, value in chooser.get_params().items() if value is None]
-            chooser.set_params(**{name: ours[name]() for name in ours if name in unset})
-            chooser.fit(X, y)
-            if not hasattr(chooser, "connections_"):
-                raise ValueError(
-                    "connections must be an estimator that fits connections_, such as "
-                    f"ChannelConnections, got {type(chooser).__name__}, which has none."
-                )
-            found = chooser.connections_
-        return _checked_connections(found, images.n_channels), chooser
-
-    def _prepare(self, drawn, size, contrast_eps, moments=None):
-        patch = as_pair(self.patch_size, "patch_size")
-        if size == patch:
-            return super()._prepare(drawn, size, contrast_eps, moments)
-        n = len(drawn)
-        pixels = drawn.T.contiguous().view(*size, -1, n)
-        del drawn  # the caller keeps none: half the memory from here on
-        (top, height), (left, width) = (((w - p) // 2, p) for w, p in zip(size, patch, strict=True))
-        centres = pixels[top : top + height, left : left + width]
-        # A copy, never a view: they are prepared in place.
-        centres = centres.permute(3, 0, 1, 2).clone(memory_format=torch.contiguous_format)
-        centres = centres.flatten(1)
-        _, whitener, contrast_eps = super()._prepare(centres, patch, contrast_eps, moments)
-        whitening = mean = None
-        if whitener is not None:
-            whitening, mean = map(torch.from_numpy, (whitener.whitening_, whitener.mean_))
-        eps = contrast_eps if self.contrast == "patch" else None
-        windows = Windows.of(pixels, patch, Preparation(eps, whitening, mean))
-        return windows, whitener, contrast_eps
-
-    def _won(self, prepared, centers):
-        if not isinstance(prepared, Windows):
-            return prepared, None, _one_offset(prepared)
-        offsets = best_offsets(prepared, centers)
-        return prepared.at(offsets), prepared.norms, prepared.count(offsets)
-
-    def _start(self, prepared, rng):
-        rows = prepared.centres() if isinstance(prepared, Windows) else prepared
-        return SEEDINGS[self.init](rows, self.n_filters, rng)
-
-    def _learn(self, prepared, start, on_iteration):
-        limits = {"max_iter": self.max_iter, "tol": self.tol, "on_iteration": on_iteration}
-        if isinstance(prepared, Windows):
-            return convolutional(prepared, start, **limits)
-        return spherical(prepared, start, **limits)._replace(offset_counts=_one_offset(prepared))
-
-
-def _one_offset(patches):
-    """The counts of windows that hold one patch."""
-    return torch.full((1, 1), len(patches))
+def _described_connections(connections):
+    """Connections so that equal ones compare equal, also after a pickle."""
+    if connections is None or hasattr(connections, "fit"):
+        return described(connections)
+    try:
+        return np.asarray(connections).tolist()
+    except ValueError:  # groups of different lengths, which are refused later
+        return described(connections)
 
 
 def _checked_connections(connections, n_channels):
     """Connections as an int array (n_groups, group_size), checked against the channels."""
     try:
-        found = np.asarray(connections)
+        checked = np.asarray(connections)
     except ValueError:
         raise ValueError("connections must name as many channels in every group.") from None
-    if found.ndim != 2 or not found.size or found.dtype.kind not in "iu":
+    if checked.ndim != 2 or not checked.size or checked.dtype.kind not in "iu":
         raise ValueError(
             "connections must be integers of shape (n_groups, group_size), got "
-            f"{found.dtype} of shape {found.shape}."
+            f"{checked.dtype} of shape {checked.shape}."
         )
-    wrong = found[(found < 0) | (found >= n_channels)]
+    wrong = checked[(checked < 0) | (checked >= n_channels)]
     if len(wrong):
         raise ValueError(
             f"connections name channel {wrong[0]}, but the images have {n_channels} channels, "
             f"0 to {n_channels - 1}."
         )
-    for i, group in enumerate(found.tolist()):
+    for i, group in enumerate(checked.tolist()):
         if len(set(group)) < len(group):
             raise ValueError(f"connections name a channel twice in group {i}: {group}.")
-    return found.astype(np.int64)
+    return checked.astype(np.int64)

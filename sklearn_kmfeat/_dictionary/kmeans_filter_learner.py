@@ -1,16 +1,11 @@
 """K-means filters: the learner of Coates, Lee & Ng and its relatives."""
 
-from numbers import Integral
-
-from sklearn.utils._param_validation import Interval, StrOptions
-
-from .._core.kmeans import kmeans_plusplus, lloyd, patch_dictionary, sample_rows, spherical
-from .base import PatchBank
-
-SEEDINGS = {"sample": sample_rows, "k-means++": kmeans_plusplus}
+from .._utils.validation import POSITIVE_INT, as_pair, names_in
+from .base import PatchDictionary
+from .learners import LEARNERS
 
 
-class KMeansFilterLearner(PatchBank):
+class KMeansFilterLearner(PatchDictionary):
     """Learn filters from images by k-means, and encode images with them.
 
     Patches are cut from the images, normalised in contrast and whitened; k-means makes a
@@ -158,9 +153,10 @@ class KMeansFilterLearner(PatchBank):
     """
 
     _parameter_constraints = {
-        **PatchBank._parameter_constraints,
-        "n_filters": [Interval(Integral, 1, None, closed="left")],
-        "algorithm": [StrOptions({"lloyd", "spherical", "random"})],
+        **PatchDictionary._parameter_constraints,
+        "n_filters": [POSITIVE_INT],
+        "n_patches": [POSITIVE_INT, None],
+        "algorithm": [names_in(LEARNERS)],
     }
 
     def __init__(
@@ -218,21 +214,11 @@ class KMeansFilterLearner(PatchBank):
         self.random_state = random_state
         self.verbose = verbose
 
-    @property
-    def _n_atoms(self):
-        return "n_filters", self.n_filters
-
-    @property
-    def _update(self):
-        return {"lloyd": "mean", "spherical": "direction", "random": "keep"}[self.algorithm]
-
-    def _start(self, patches, rng):
-        init = self.init if self.algorithm != "random" else "sample"
-        return SEEDINGS[init](patches, self.n_filters, rng)
-
-    def _learn(self, patches, start, on_iteration):
-        if self.algorithm == "random":
-            return patch_dictionary(patches, start)
-        method = spherical if self.algorithm == "spherical" else lloyd
-        limits = {"max_iter": self.max_iter, "tol": self.tol}
-        return method(patches, start, **limits, on_iteration=on_iteration)
+    def _learner(self, chosen):
+        return LEARNERS[self.algorithm](
+            self.n_filters,
+            as_pair(self.patch_size, "patch_size"),
+            init=self.init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )

@@ -1,12 +1,17 @@
-"""The parts of a bank: dictionaries with the channels they see and what comes before them."""
+"""The parts of a learner: dictionaries with the channels they see and what comes before them.
 
-from typing import NamedTuple
+The one place that knows how parts and fitted attributes follow from each other.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from .._core.kmeans import Dictionary
-from .preprocessing import ZCAWhitener
+from .._core.preparation import Preparation
+from .._core.streaming import RunningSums
+from .zca_whitener import ZCAWhitener
 
 
 class Part(NamedTuple):
@@ -16,28 +21,42 @@ class Part(NamedTuple):
     ----------
     channels : int array or None
         The channels that it sees; None: all.
-    whitener : ZCAWhitener or None
+    contrast : {"patch", "image"} or None
+        What is normalised.
     contrast_eps : float or None
-    dictionary : Dictionary
+    whitener : ZCAWhitener or None
+    dictionary : Dictionary or None
+        None while it is learned.
+    sums : RunningSums or None
+        What `partial_fit` goes on from.
     """
 
     channels: np.ndarray | None
-    whitener: ZCAWhitener | None
+    contrast: str | None
     contrast_eps: float | None
-    dictionary: Dictionary
+    whitener: ZCAWhitener | None
+    dictionary: Dictionary | None = None
+    sums: RunningSums | None = None
+
+    @property
+    def image_eps(self) -> float | None:
+        """What is added to the variance of each image; None: images are left alone."""
+        return self.contrast_eps if self.contrast == "image" else None
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to each patch."""
+        eps = self.contrast_eps if self.contrast == "patch" else None
+        return Preparation(eps, None if self.whitener is None else self.whitener._whitening)
 
 
-def attributes_of(parts):
-    """The fitted attributes of a bank with these parts.
+def attributes_of(parts: list[Part]) -> dict[str, Any]:
+    """The fitted attributes of a learner with these parts.
 
     Parameters
     ----------
     parts : list of Part
         One that sees all channels, or one of each group.
-
-    Returns
-    -------
-    dict
     """
     found = [part.dictionary for part in parts]
     weights = [d.counts if d.weights is None else d.weights for d in found]
@@ -47,6 +66,7 @@ def attributes_of(parts):
         values = [getattr(part, name) for part in parts]
         return values[0] if alone or values[0] is None else values
 
+    sums = [part.sums for part in parts]
     attributes = {
         "cluster_centers_": torch.cat([d.centers for d in found]).cpu().numpy(),
         "counts_": torch.cat([d.counts for d in found]).cpu().numpy(),
@@ -54,9 +74,11 @@ def attributes_of(parts):
         "n_iter_": max(d.n_iter for d in found),
         "whitener_": each("whitener"),
         "contrast_eps_": each("contrast_eps"),
+        "_channel_groups": None if alone else [part.channels for part in parts],
         "_weights": torch.cat(weights).cpu().numpy(),
         "_part_sizes": [len(d.centers) for d in found],
         "_part_results": [(d.inertia, d.n_iter) for d in found],
+        "_running_sums": None if sums[0] is None else [_as_arrays(s) for s in sums],
     }
     if found[0].offset_counts is not None:
         offset_counts = np.stack([d.offset_counts.numpy() for d in found])
@@ -64,35 +86,46 @@ def attributes_of(parts):
     return attributes
 
 
-def parts_of(bank):
-    """The parts of a fitted bank.
+def parts_of(learner: Any) -> list[Part]:
+    """The parts of a fitted learner.
 
     Parameters
     ----------
-    bank : fitted PatchBank
+    learner : fitted learner of dictionaries
 
     Returns
     -------
     list of Part
         Of copies on the CPU.
     """
-    groups = getattr(bank, "connections_", None)
+    groups = learner._channel_groups
     alone = groups is None
-    ends = np.cumsum([0, *bank._part_sizes])
-    offset_counts = getattr(bank, "offset_counts_", None)
+    ends = np.cumsum([0, *learner._part_sizes])
+    offset_counts = getattr(learner, "offset_counts_", None)
 
-    def own(value, i):
+    def of_part(value, i):
         return value if alone or value is None else value[i]
 
     parts = []
-    for i, (inertia, n_iter) in enumerate(bank._part_results):
+    for i, (inertia, n_iter) in enumerate(learner._part_results):
         filters = slice(ends[i], ends[i + 1])
-        values = (bank.cluster_centers_, bank.counts_, bank._weights)
+        values = (learner.cluster_centers_, learner.counts_, learner._weights)
         centers, counts, weights = (torch.tensor(value[filters]) for value in values)
-        chosen = own(offset_counts, i)
-        chosen = None if chosen is None else torch.tensor(chosen)
-        dictionary = Dictionary(centers, counts, inertia, n_iter, weights, chosen)
-        channels = None if alone else groups[i]
-        whitener, eps = own(bank.whitener_, i), own(bank.contrast_eps_, i)
-        parts.append(Part(channels, whitener, eps, dictionary))
+        offsets = of_part(offset_counts, i)
+        offsets = None if offsets is None else torch.tensor(offsets)
+        sums = learner._running_sums
+        part = Part(
+            None if alone else groups[i],
+            learner.contrast,
+            of_part(learner.contrast_eps_, i),
+            of_part(learner.whitener_, i),
+            Dictionary(centers, counts, inertia, n_iter, weights, offsets),
+            None if sums is None else RunningSums(*map(torch.tensor, sums[i])),
+        )
+        parts.append(part)
     return parts
+
+
+def _as_arrays(sums):
+    """Fitted attributes are NumPy."""
+    return sums.sums.numpy(), sums.weights.numpy(), sums.counts.numpy()

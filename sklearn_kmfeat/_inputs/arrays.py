@@ -30,6 +30,9 @@ class ArraySource(ImageSource):
         super().__init__(len(data), shape, shape[2], compute_dtype(dtype), dtype, ready)
         self.data = data
 
+    def stored_shape(self, i):
+        return tuple(self.data.shape[1:])
+
     def read(self, index, writable=False):
         block = np.asarray(self.data[index])
         # torch takes no read-only memory, even to read it.
@@ -59,6 +62,9 @@ class ListSource(ImageSource):
     def sizes(self):
         """(height, width) of every image, an int array of shape (n, 2)."""
         return np.array([image.shape[:2] for image in self.images])
+
+    def stored_shape(self, i):
+        return self.images[i].shape
 
     def read(self, index, writable=False):
         dtype = numpy_dtype(self.dtype)

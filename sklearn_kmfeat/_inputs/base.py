@@ -76,6 +76,10 @@ class ImageSource(ABC):
             return None
         return self.shape if self.shape is not None else (None, None, self.n_channels)
 
+    def stored_shape(self, i: int) -> tuple[int, ...]:
+        """The shape of image `i` as it came; of a grey one, the axis of channels may lack."""
+        return (*self.sizes[i].tolist(), self.n_channels)
+
     @abstractmethod
     def read(self, index: slice | np.ndarray, writable: bool = False) -> torch.Tensor:
         """The images at `index`.

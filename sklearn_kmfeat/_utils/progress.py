@@ -1,35 +1,39 @@
-"""Progress of a fit, for scikit-learn's callbacks and for `verbose`."""
+"""Progress of a fit, for scikit-learn's callbacks and for `verbose`.
+
+The tasks of a fit form a tree, of which the callbacks see every node begin and end:
+
+    fit
+    |-- reading patches      steps: batches of images
+    |-- k-means              steps: iterations; one such task for every start
+    `-- epoch                steps: epochs (of deep clustering)
+"""
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 
 class FitProgress:
-    """The tree of tasks of one fit: reading patches, then runs of iterations.
+    """The root of the tree.
 
     Parameters
     ----------
     estimator : estimator with CallbackSupportMixin
     X : object
         Handed to the callbacks.
-
-    Attributes
-    ----------
-    prefix : str
-        Begins the names of tasks.
     """
 
-    def __init__(self, estimator, X):
+    def __init__(self, estimator: Any, X: Any):
         self.estimator = estimator
         self.X = X
-        self.prefix = ""
         self.root = estimator._init_callback_context(max_subtasks=None)
         self.root.call_on_fit_task_begin(estimator=estimator, X=X)
 
-    def task(self, name, max_subtasks):
+    def task(self, name: str, max_subtasks: int | None) -> "Task":
         """Begin a task of the fit."""
-        return Task(self, self.prefix + name, max_subtasks)
+        return Task(self, name, max_subtasks)
 
-    def end(self, attributes):
+    def end(self, attributes: Callable[[], dict]) -> None:
         """End the fit; `attributes` is a function that gives the fitted ones."""
         self.root.call_on_fit_task_end(
             estimator=self.estimator, X=self.X, reconstruction_attributes=attributes
@@ -39,12 +43,11 @@ class FitProgress:
 class Task:
     """A part of a fit that is made of steps; use it in a ``with`` block."""
 
-    def __init__(self, progress, name, max_subtasks):
+    def __init__(self, progress: FitProgress, name: str, max_subtasks: int | None):
         self.progress = progress
         self.name = name
         self.max_subtasks = max_subtasks
         self.n_steps = 0
-        self.stopped = False
 
     def __enter__(self):
         self.context = self.progress.root.subcontext(
@@ -53,13 +56,13 @@ class Task:
         self.context.call_on_fit_task_begin(estimator=self.progress.estimator, X=self.progress.X)
         return self
 
-    def step(self, note="", attributes=None):
-        """One step is done; returns whether a callback asks to stop.
+    def step(self, note: str = "", attributes: Callable[[], dict] | None = None) -> bool:
+        """Note that one step is done; returns whether a callback asks to stop.
 
         Parameters
         ----------
         note : str
-            Shown with `verbose`.
+            Written with `verbose`.
         attributes : callable or None
             Gives the fitted attributes as if the fit ended here.
         """
@@ -73,22 +76,21 @@ class Task:
         if estimator.verbose:
             total = "" if self.max_subtasks is None else f"/{self.max_subtasks}"
             report(estimator, f"{self.name} {self.n_steps}{total}{note}")
-        self.stopped = bool(stop)
-        return self.stopped
+        return bool(stop)
 
     def __exit__(self, kind, error, trace):
         if kind is None:
             self.context.call_on_fit_task_end(estimator=self.progress.estimator, X=self.progress.X)
 
 
-def report(estimator, message):
+def report(estimator: Any, message: str) -> None:
     """Write one line for `verbose`."""
     sys.stdout.write(f"[{type(estimator).__name__}] {message}\n")
     sys.stdout.flush()
 
 
-class Tenths:
-    """Reports every tenth of a long transform for `verbose`.
+class TransformProgress:
+    """Writes a line for `verbose` whenever another tenth of the images is encoded.
 
     Parameters
     ----------
@@ -96,14 +98,14 @@ class Tenths:
     n_images : int
     """
 
-    def __init__(self, estimator, n_images):
+    def __init__(self, estimator: Any, n_images: int):
         self.estimator = estimator
         self.n_images = n_images
-        self.told = 0
+        self.n_lines = 0
 
-    def __call__(self, done):
-        """Note that `done` images are encoded."""
-        tenths = 10 * done // self.n_images
-        if tenths > self.told:
-            self.told = tenths
-            report(self.estimator, f"encoded {done}/{self.n_images} images")
+    def __call__(self, n_done: int) -> None:
+        """Note that `n_done` images are encoded."""
+        n_lines = 10 * n_done // self.n_images
+        if n_lines > self.n_lines:
+            self.n_lines = n_lines
+            report(self.estimator, f"encoded {n_done}/{self.n_images} images")

@@ -5,7 +5,6 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances_argmin
 
 from naive import squared_distances
-from sklearn_kmfeat._core import assign
 from sklearn_kmfeat._core.assign import nearest, squared_errors, sums_by_label
 
 DTYPES = [torch.float32, torch.float64]
@@ -29,18 +28,15 @@ def random_rows(n, k, d, dtype=torch.float64):
     return torch.tensor(rng.randn(n, d), dtype=dtype), torch.tensor(rng.randn(k, d), dtype=dtype)
 
 
-@pytest.fixture(params=["one chunk", "small chunks"])
-def chunks(request, monkeypatch):
-    if request.param == "small chunks":
-        monkeypatch.setattr(assign, "_CPU_TILE_BYTES", 1)
+every_tile = pytest.mark.parametrize("tile_bytes", [None, 1])
 
 
-@pytest.mark.usefixtures("chunks")
+@every_tile
 @pytest.mark.parametrize(("n", "d", "k"), SHAPES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_nearest_is_that_of_brute_force(n, d, k, dtype):
+def test_nearest_is_that_of_brute_force(n, d, k, dtype, tile_bytes):
     X, centers = random_rows(n, k, d, dtype)
-    labels, scores = nearest(X, centers)
+    labels, scores = nearest(X, centers, tile_bytes=tile_bytes)
     assert labels.dtype == torch.int64
     assert scores.dtype == dtype
     distances = cdist(X, centers, "sqeuclidean")
@@ -54,12 +50,12 @@ def test_nearest_is_that_of_brute_force(n, d, k, dtype):
         np.testing.assert_array_equal(labels, pairwise_distances_argmin(X, centers))
 
 
-@pytest.mark.usefixtures("chunks")
+@every_tile
 @pytest.mark.parametrize(("n", "d", "k"), SHAPES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_largest_response_is_that_of_brute_force(n, d, k, dtype):
+def test_largest_response_is_that_of_brute_force(n, d, k, dtype, tile_bytes):
     X, centers = random_rows(n, k, d, dtype)
-    labels, scores = nearest(X, centers, direction=True)
+    labels, scores = nearest(X, centers, direction=True, tile_bytes=tile_bytes)
     sizes = np.abs(X.double().numpy() @ centers.double().numpy().T)
     np.testing.assert_allclose(sizes[np.arange(n), labels], sizes.max(1), rtol=1e-4)
     np.testing.assert_allclose(scores, sizes.max(1), rtol=1e-4, atol=1e-6)
@@ -68,17 +64,18 @@ def test_largest_response_is_that_of_brute_force(n, d, k, dtype):
         np.testing.assert_array_equal(labels, sizes.argmax(1))
 
 
-@pytest.mark.usefixtures("chunks")
+@every_tile
 @pytest.mark.parametrize("k", [2, 63, 64, 65, 200, 255, 256, 330])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_first_of_equal_centers_wins(k, dtype):
+def test_the_first_of_equal_centers_wins(k, dtype, tile_bytes):
     rng = np.random.RandomState(k)
     X = torch.tensor(rng.randint(-3, 4, (300, 2)), dtype=dtype)
     centers = torch.tensor(rng.randint(-3, 4, (k, 2)), dtype=dtype)
     expected = squared_distances(X.numpy(), centers.numpy()).argmin(1)
-    np.testing.assert_array_equal(nearest(X, centers)[0], expected)
+    np.testing.assert_array_equal(nearest(X, centers, tile_bytes=tile_bytes)[0], expected)
     expected = np.abs(X.numpy() @ centers.numpy().T).argmax(1)
-    np.testing.assert_array_equal(nearest(X, centers, direction=True)[0], expected)
+    labels, _ = nearest(X, centers, direction=True, tile_bytes=tile_bytes)
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_literal_labels_and_scores():
@@ -123,12 +120,11 @@ def test_sums_by_label(dtype):
 
 @pytest.mark.parametrize("tile", [1, 100, 10**7])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_squared_errors(tile, dtype, monkeypatch):
-    monkeypatch.setattr(assign, "_CPU_TILE_BYTES", tile)
+def test_squared_errors(tile, dtype):
     X, centers = random_rows(50, 7, 4, dtype)
     labels = torch.tensor(np.random.RandomState(0).randint(7, size=50))
     distances = cdist(X, centers, "sqeuclidean")
-    errors = squared_errors(X, centers, labels)
+    errors = squared_errors(X, centers, labels, tile)
     np.testing.assert_allclose(errors, distances[np.arange(50), labels], rtol=1e-5)
 
 

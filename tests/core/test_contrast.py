@@ -4,10 +4,10 @@ import torch
 
 from naive import cut, normalize
 from sklearn_kmfeat._core.contrast import (
+    ContrastVariance,
     auto_eps,
     centre_and_scale,
     contrast_normalize,
-    mean_variance,
 )
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
@@ -63,21 +63,21 @@ def test_brightness_changes_nothing():
 @pytest.mark.parametrize("factor", [1 / 255, 255, 1000.0])
 def test_eps_follows_the_pixel_range(factor):
     x = torch.rand(50, 27, generator=torch.manual_seed(0), dtype=torch.float64)
-    results = [contrast_normalize(y, auto_eps(mean_variance(y))) for y in (x, x * factor)]
+    results = [contrast_normalize(y, auto_eps(ContrastVariance.of(y))) for y in (x, x * factor)]
     torch.testing.assert_close(*results)
-    fixed = contrast_normalize(x * factor, auto_eps(mean_variance(x)))
+    fixed = contrast_normalize(x * factor, auto_eps(ContrastVariance.of(x)))
     assert (fixed - results[0]).abs().max() > 1e-3
 
 
 def test_auto_eps_is_the_ten_of_coates():
     patches = cut(load_cifar10_sample().images[:40].astype(np.float64), (6, 6), (5, 5))
-    eps = auto_eps(mean_variance(torch.from_numpy(patches)))
+    eps = auto_eps(ContrastVariance.of(torch.from_numpy(patches)))
     assert 7 < eps < 14
 
 
 def test_auto_eps_without_contrast():
-    assert auto_eps(0.0) == 1.0
-    assert auto_eps(1000.0) == 6.5
+    assert auto_eps(ContrastVariance()) == auto_eps(ContrastVariance(0.0, 5)) == 1.0
+    assert auto_eps(ContrastVariance(3000.0, 3)) == 6.5
 
 
 def test_writes_only_where_it_is_told():
@@ -150,9 +150,18 @@ def test_gradients_are_finite(eps):
 @pytest.mark.parametrize("dim", [0, 1, 2])
 def test_mean_variance(dtype, dim):
     x = 10 * np.random.RandomState(0).randn(5, 6, 7) + 3
-    found = mean_variance(torch.tensor(x, dtype=dtype), dim)
-    np.testing.assert_allclose(found, x.var(dim, ddof=1).mean(), rtol=1e-5)
+    variance = ContrastVariance.of(torch.tensor(x, dtype=dtype).movedim(dim, -1))
+    np.testing.assert_allclose(variance.mean, x.var(dim, ddof=1).mean(), rtol=1e-5)
+    assert variance.count == 5 * 6 * 7 / x.shape[dim]
 
 
 def test_mean_variance_of_single_values_is_zero():
-    assert mean_variance(torch.tensor([[3.0], [5.0]])) == 0
+    assert ContrastVariance.of(torch.tensor([[3.0], [5.0]])).mean == 0
+
+
+def test_variances_merge():
+    x = torch.tensor(np.random.RandomState(0).randn(20, 7))
+    whole = ContrastVariance.of(x)
+    parts = ContrastVariance() + ContrastVariance.of(x[:3]) + ContrastVariance.of(x[3:])
+    assert parts.count == whole.count == 20
+    assert parts.mean == pytest.approx(whole.mean)

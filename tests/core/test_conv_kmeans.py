@@ -6,9 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from naive import normalize
-from sklearn_kmfeat._core.conv_kmeans import Preparation, Windows, best_offsets, convolutional
-from sklearn_kmfeat._core.kmeans import sample_rows, spherical
-from sklearn_kmfeat._core.whitening import add_moments, no_moments, zca_matrices
+from sklearn_kmfeat._core.conv_kmeans import best_offsets, convolutional
+from sklearn_kmfeat._core.gain_shape import spherical
+from sklearn_kmfeat._core.preparation import Preparation
+from sklearn_kmfeat._core.seeding import sample_rows
+from sklearn_kmfeat._core.whitening import Moments, Whitening, zca_matrices
+from sklearn_kmfeat._core.windows import Windows
 
 DTYPES = [torch.float32, torch.float64]
 SHAPES = {  # window, patch, channels
@@ -33,11 +36,10 @@ class Machine:
         self.offsets = tuple(w - p + 1 for w, p in zip(size, self.patch, strict=True))
         self.pixels = 100 * rng.rand(*size, n_channels, n) - 50
         self.eps, self.dtype = eps, dtype
-        self.matrices = None, None
+        self.whitening = None
         if whitening:
-            rows = torch.from_numpy(self.rows()).flatten(0, 1)
-            moments = add_moments(no_moments(rows.shape[1]), rows)
-            self.matrices = zca_matrices(moments.covariance(), 0.1)[0], moments.mean
+            moments = Moments.of(torch.from_numpy(self.rows()).flatten(0, 1))
+            self.whitening = Whitening(moments.mean, *zca_matrices(moments.covariance(), 0.1)[:2])
         self.filters = rng.randn(k, self.raw().shape[-1])
 
     def raw(self):
@@ -49,15 +51,14 @@ class Machine:
     def rows(self):
         """Prepared patches (n, n_offsets, d)."""
         patches = self.raw() if self.eps is None else normalize(self.raw(), self.eps)
-        if self.matrices[0] is None:
+        if self.whitening is None:
             return patches
-        whitening, mean = (part.numpy() for part in self.matrices)
-        return (patches - mean) @ whitening
+        return (patches - self.whitening.mean.numpy()) @ self.whitening.matrix.numpy()
 
-    def windows(self, pixels=None):
-        pixels = self.pixels if pixels is None else pixels
-        preparation = Preparation(self.eps, *self.matrices)
-        return Windows.of(torch.tensor(pixels, dtype=self.dtype), self.patch, preparation)
+    def windows(self, pixels=None, tile_bytes=None):
+        pixels = torch.tensor(self.pixels if pixels is None else pixels, dtype=self.dtype)
+        preparation = Preparation(self.eps, self.whitening)
+        return Windows.of(pixels, self.patch, preparation, tile_bytes)
 
     def centers(self):
         return torch.tensor(self.filters, dtype=self.dtype)
@@ -69,13 +70,8 @@ class Machine:
         np.testing.assert_allclose(found, expected, rtol=digits, atol=digits * scale)
 
 
-@pytest.fixture
-def small_tiles(monkeypatch):
-    monkeypatch.setattr("sklearn_kmfeat._core.conv_kmeans._CPU_TILE_BYTES", 40_000)
-
-
 def start_of(windows, k, seed=0):
-    return sample_rows(windows.centres(), k, np.random.RandomState(seed))
+    return sample_rows(windows.middle_patches(), k, np.random.RandomState(seed))
 
 
 def naive_best_offsets(rows, filters):
@@ -113,12 +109,10 @@ def naive_convolutional(rows, D, n_iter, damping):
 @every_shape
 @every_preparation
 @every_dtype
-@pytest.mark.parametrize("tiles", ["one", "several"])
-def test_windows_are_measured(shape, eps, whitening, dtype, tiles, request):
-    if tiles == "several":
-        request.getfixturevalue("small_tiles")
+@pytest.mark.parametrize("tile_bytes", [None, 40_000])
+def test_windows_are_measured(shape, eps, whitening, dtype, tile_bytes):
     machine = Machine(shape, eps, whitening, dtype, n=300)
-    windows = machine.windows()
+    windows = machine.windows(tile_bytes=tile_bytes)
     assert len(windows) == 300
     assert windows.offsets == machine.offsets
     assert windows.width == machine.filters.shape[1]
@@ -128,10 +122,10 @@ def test_windows_are_measured(shape, eps, whitening, dtype, tiles, request):
     chosen = norms[np.arange(300), windows.largest.numpy()]
     machine.close(chosen, norms.max(1))
     if eps is None:
-        assert windows.spread is None
+        assert windows.divisors is None
     else:
         spread = np.sqrt(machine.raw().var(-1, ddof=1) + eps)
-        machine.close(windows.spread, spread.T)
+        machine.close(windows.divisors, spread.T)
 
 
 @every_shape
@@ -149,7 +143,7 @@ def test_patches_at_offsets(shape, eps, whitening, dtype):
     machine.close(
         windows.at(torch.tensor(offsets[:4]), torch.tensor(some)), rows[some, offsets[:4]]
     )
-    machine.close(windows.centres(), rows[:, middle(machine.offsets)])
+    machine.close(windows.middle_patches(), rows[:, middle(machine.offsets)])
 
 
 def middle(offsets):
@@ -162,7 +156,7 @@ def middle(offsets):
 def test_patches_are_new_memory(shape, eps, whitening):
     windows = Machine(shape, eps, whitening).windows()
     before = windows.pixels.clone()
-    windows.centres().zero_()
+    windows.middle_patches().zero_()
     assert torch.equal(windows.pixels, before)
 
 
@@ -178,7 +172,7 @@ def test_some_of_the_windows(shape, eps, whitening):
     torch.testing.assert_close(some.norms, alone.norms)
     assert torch.equal(some.largest, alone.largest)
     if eps is not None:
-        torch.testing.assert_close(some.spread, alone.spread)
+        torch.testing.assert_close(some.divisors, alone.divisors)
     offsets = [best_offsets(windows, machine.centers()) for windows in (some, alone)]
     assert torch.equal(*offsets)
 
@@ -193,7 +187,7 @@ def test_offsets_are_counted_row_by_row():
 def test_windows_without_contrast_are_left_alone():
     pixels = torch.rand(5, 5, 2, 8, generator=torch.manual_seed(0))
     before = pixels.clone()
-    windows = Windows.of(pixels, (3, 3), Preparation(None, None, None))
+    windows = Windows.of(pixels, (3, 3), Preparation())
     best_offsets(windows, torch.rand(3, 18))
     assert torch.equal(pixels, before)
 
@@ -206,15 +200,15 @@ def test_windows_without_contrast_are_left_alone():
 @every_dtype
 def test_folded_filters_respond_as_to_prepared_patches(shape, eps, whitening, dtype):
     machine = Machine(shape, eps, whitening, dtype)
-    preparation = Preparation(eps, *machine.matrices)
+    preparation = Preparation(eps, machine.whitening)
     raw = torch.tensor(machine.raw(), dtype=dtype).flatten(0, 1)
     spread = torch.ones(len(raw), 1, dtype=dtype)
     if eps is not None:
         spread = (raw.var(1, keepdim=True) + eps).sqrt()
-    matrix = preparation.folded(machine.centers())
+    matrix = preparation.fold(machine.centers())
     assert matrix.dtype == dtype
     found = torch.cat([raw, spread], 1) @ matrix.T / spread
-    machine.close(found, preparation.of(raw) @ machine.centers().T)
+    machine.close(found, preparation.apply_(raw) @ machine.centers().T)
     machine.close(found, machine.rows().reshape(len(raw), -1) @ machine.filters.T)
 
 
@@ -222,8 +216,8 @@ def test_folded_filters_respond_as_to_prepared_patches(shape, eps, whitening, dt
 def test_preparing_in_place(eps, whitening):
     machine = Machine(eps=eps, whitening=whitening)
     rows = torch.rand(9, 27, dtype=torch.float64)
-    expected = Preparation(eps, *machine.matrices).of(rows.clone())
-    assert Preparation(eps, *machine.matrices).of(rows) is rows
+    expected = Preparation(eps, machine.whitening).apply_(rows.clone())
+    assert Preparation(eps, machine.whitening).apply_(rows) is rows
     assert torch.equal(rows, expected)
 
 
@@ -245,12 +239,11 @@ def test_the_best_response_of_each_window(shape, eps, whitening, dtype, k):
 @pytest.mark.parametrize("shape", ["square", "wide"])
 @every_preparation
 @pytest.mark.parametrize("tile_bytes", [1, 10_000, 100_000])
-def test_any_tiles_give_the_same(shape, eps, whitening, tile_bytes, monkeypatch):
+def test_any_tiles_give_the_same(shape, eps, whitening, tile_bytes):
     machine = Machine(shape, eps, whitening)
     whole = machine.windows()
     expected = [best_offsets(whole, machine.centers()), whole.norms, whole.largest]
-    monkeypatch.setattr("sklearn_kmfeat._core.conv_kmeans._CPU_TILE_BYTES", tile_bytes)
-    windows = machine.windows()
+    windows = machine.windows(tile_bytes=tile_bytes)
     tiles = windows.tiles(500)
     assert len(tiles) > 1 or tile_bytes >= 10_000
     assert [i for tile in tiles for i in range(tile.start, tile.stop)] == list(range(40))
@@ -259,8 +252,8 @@ def test_any_tiles_give_the_same(shape, eps, whitening, tile_bytes, monkeypatch)
         torch.testing.assert_close(one, other)
 
 
-def test_tiles_keep_to_the_budget(small_tiles):
-    windows = Machine(n=300).windows()
+def test_tiles_keep_to_the_budget():
+    windows = Machine(n=300).windows(tile_bytes=40_000)
     sizes = [tile.stop - tile.start for tile in windows.tiles(35 * 16)]
     assert max(sizes) == 40_000 // (8 * 35 * 16)
     assert sum(sizes) == 300
@@ -281,7 +274,7 @@ def test_the_first_of_equal_places_wins():
     pixels = torch.zeros(2, 4, 1, 3)
     pixels[0, 2, 0, 1] = 1
     pixels[0, 1, 0, 2] = pixels[1, 3, 0, 2] = -1
-    windows = Windows.of(pixels, (1, 2), Preparation(None, None, None))
+    windows = Windows.of(pixels, (1, 2), Preparation())
     assert best_offsets(windows, torch.tensor([[1.0, 0.0]])).tolist() == [0, 2, 1]
     assert windows.largest.tolist() == [0, 1, 0]
 
@@ -289,7 +282,7 @@ def test_the_first_of_equal_places_wins():
 @pytest.mark.parametrize("huge", [1e25, 1e38])
 def test_overflowing_responses_stay_inside_the_window(huge):
     pixels = huge * torch.rand(4, 4, 1, 5, generator=torch.manual_seed(0))
-    windows = Windows.of(pixels, (2, 2), Preparation(None, None, None))
+    windows = Windows.of(pixels, (2, 2), Preparation())
     offsets = best_offsets(windows, torch.full((2, 4), 1e20))
     assert ((offsets >= 0) & (offsets < 9)).all()
 
@@ -316,7 +309,8 @@ def test_far_from_zero_float32_keeps_its_digits(shape, eps, whitening, offset):
     # Multiples of 1/64 keep their value beside 1e4.
     machine.pixels = np.round(64 * machine.pixels) / 64 + offset
     if whitening:
-        machine.matrices = machine.matrices[0], machine.matrices[1] + (offset if not eps else 0)
+        mean = machine.whitening.mean + (offset if not eps else 0)
+        machine.whitening = machine.whitening._replace(mean=mean)
     if not whitening and eps is None:  # all filters would respond to the grey level alone
         machine.filters -= machine.filters.mean(1, keepdims=True)
     windows, rows = machine.windows(), machine.rows()
@@ -381,7 +375,7 @@ def test_equals_the_formula(shape, eps, whitening, dtype, damping, n_iter):
 
 def test_two_windows_by_hand():
     pixels = torch.tensor([[3.0, 0.0], [4.0, 0.0], [0.0, 1.0]]).view(1, 3, 1, 2)
-    windows = Windows.of(pixels, (1, 2), Preparation(None, None, None))
+    windows = Windows.of(pixels, (1, 2), Preparation())
     assert windows.norms.tolist() == [25, 1]
     assert windows.largest.tolist() == [0, 1]
     start = torch.tensor([[6.0, 8.0]])
@@ -405,7 +399,7 @@ def test_windows_of_one_patch_are_spherical_kmeans(eps, whitening, dtype, dampin
     options = {"max_iter": 10, "tol": 0, "damping": damping}
     windows = machine.windows()
     found = convolutional(windows, machine.centers(), **options)
-    expected = spherical(windows.centres(), machine.centers(), **options)
+    expected = spherical(windows.middle_patches(), machine.centers(), **options)
     machine.close(found.centers, expected.centers.numpy())
     machine.close(found.inertia, expected.inertia)
     assert torch.equal(found.counts, expected.counts)
@@ -460,7 +454,7 @@ def test_a_dead_filter_becomes_the_largest_patch_of_the_worst_window():
     pixels = np.zeros((1, 3, 1, 3))
     pixels[0, 0, 0] = [3.0, 2.0, 0.0]
     pixels[0, 1:, 0, 2] = [-7.0, 8.0]  # responds weakly to [1, 0]; its largest patch is [-7, 8]
-    windows = Windows.of(torch.tensor(pixels), (1, 2), Preparation(None, None, None))
+    windows = Windows.of(torch.tensor(pixels), (1, 2), Preparation())
     start = torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
     found = convolutional(windows, start, max_iter=1, tol=0, damping=1e6)
     np.testing.assert_allclose(found.centers[1], np.array([-7, 8]) / 113**0.5)
@@ -523,11 +517,11 @@ def recovered(templates, dictionaries):
 def test_planted_templates_are_recovered(planted, first_seed):
     """Of several starts, as with `n_init`: shifted templates are local optima."""
     templates, pixels = planted
-    windows = Windows.of(pixels.clone(), (4, 4), Preparation(None, None, None))
+    windows = Windows.of(pixels.clone(), (4, 4), Preparation())
     options = {"max_iter": 50, "tol": 1e-4}
     starts = [start_of(windows, 3, first_seed + i) for i in range(8)]
     found = [convolutional(windows, start, **options) for start in starts]
     assert (recovered(templates, found) > 0.9).all()
-    centres = windows.centres()
+    centres = windows.middle_patches()
     plain = [spherical(centres, start, **options) for start in starts]
     assert recovered(templates, plain).min() < 0.8

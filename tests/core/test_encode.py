@@ -5,25 +5,26 @@ import torch.nn.functional as F
 
 from naive import cut, encode, normalize, pool, squared_distances
 from sklearn_kmfeat._core.encode import (
-    DenseCode,
+    Batch,
+    PatchCode,
     Workspace,
     affinity_maps,
     encode_pooled,
-    label_maps,
+    nearest_maps,
     normalized_images,
     project,
 )
-from sklearn_kmfeat._core.encoders import ENCODERS
-from sklearn_kmfeat._core.patches import map_size
-from sklearn_kmfeat._core.pooling import POOLS, Cells, grid_edges, window_edges
-from sklearn_kmfeat._core.whitening import add_moments, no_moments, zca_matrices
+from sklearn_kmfeat._core.encoders import ENCODERS, triangle
+from sklearn_kmfeat._core.patches import PatchGrid
+from sklearn_kmfeat._core.pooling import POOLS, Pooling
+from sklearn_kmfeat._core.whitening import Moments, Whitening, zca_matrices
 
 N_FILTERS = 20
 CELLS = {
-    "whole": lambda n: grid_edges(n, 1),
-    "grid": lambda n: grid_edges(n, 2),
-    "window": lambda n: window_edges(n, 2),
-    "none": lambda n: window_edges(n, 1),
+    "whole": ((1, 1), None),
+    "grid": ((2, 2), None),
+    "window": (None, (2, 2)),
+    "none": (None, None),
 }
 
 
@@ -56,7 +57,7 @@ class Machine:
         self.mean, self.whitening = None, None
         prepared = patches.reshape(-1, d)
         if whitening:
-            moments = add_moments(no_moments(d), torch.from_numpy(prepared))
+            moments = Moments.of(torch.from_numpy(prepared))
             self.mean = moments.mean.numpy()
             self.whitening = zca_matrices(moments.covariance(), 0.1)[0].numpy()
             prepared = (prepared - self.mean) @ self.whitening
@@ -76,32 +77,35 @@ class Machine:
 
     def edges(self, cells):
         _, _, size, stride, _ = self.options
-        return [CELLS[cells](n) for n in map_size(self.images.shape[1:3], size, stride)]
+        map_size = PatchGrid(size, stride).map_size(self.images.shape[1:3])
+        return Pooling("sum", *CELLS[cells]).edges(map_size)
 
     def naive(self, cells, how):
         codes = encode(self.whitened(self.images), self.filters, self.options[0], self.alpha)
         return pool(codes, *self.edges(cells), how)
 
-    def tensors(self, filters=None):
+    def tensors(self, filters=None, locations_first=None):
         encoder, contrast, size, stride, dtype = self.options
         filters = torch.tensor(self.filters, dtype=dtype) if filters is None else filters
-        fixed = () if self.mean is None else map(torch.from_numpy, (self.whitening, self.mean))
-        projection = project(filters, ENCODERS[encoder].affinity, *fixed)
-        eps = None if contrast is None else self.eps
-        code = DenseCode(size, stride, contrast, eps, projection, encoder, self.alpha, 0.4)
+        whitening = None
+        if self.mean is not None:
+            whitening = Whitening(*map(torch.from_numpy, (self.mean, self.whitening)))
+        projection = project(filters, ENCODERS[encoder].affinity, whitening)
+        code = ENCODERS[encoder].bind({"alpha": self.alpha, "knn_fraction": 0.4})
+        eps = self.eps if contrast == "patch" else None
+        code = PatchCode(
+            PatchGrid(size, stride), eps, projection, code, locations_first=locations_first
+        )
         return torch.tensor(self.images, dtype=dtype), code
 
-    def fused(self, cells, how, rows_at_once=100, n_values=None):
-        images, code = self.tensors()
-        cells = Cells.of(*self.edges(cells), how, images)
+    def normalized(self, images):
+        return normalized_images(images, self.eps if self.options[1] == "image" else None)
+
+    def fused(self, cells, how, rows_at_once=100, n_values=None, locations_first=None):
+        images, code = self.tensors(locations_first=locations_first)
         workspace = None if n_values is None else workspace_for(images, n_values)
-        images = normalized_images(images, code)
-        return encode_pooled(images, code, cells, rows_at_once, workspace)
-
-
-@pytest.fixture
-def many_filters(monkeypatch):
-    monkeypatch.setattr("sklearn_kmfeat._core.encode._MANY_FILTERS", 2)
+        pooling = Pooling(how, *CELLS[cells])
+        return encode_pooled(self.normalized(images), code, pooling, rows_at_once, workspace)
 
 
 def assert_same(found, expected):
@@ -145,14 +149,13 @@ def test_any_strips_give_the_same(encoder, how, cells, rows_at_once):
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("n_images", [1, 2, 3, 50])
 @pytest.mark.parametrize("rows_at_once", [1, 4, 6])
-@pytest.mark.parametrize("layout", ["few", "many"])
-def test_any_workspace_gives_the_same(encoder, n_images, rows_at_once, layout, request):
+@pytest.mark.parametrize("locations_first", [False, True])
+def test_any_workspace_gives_the_same(encoder, n_images, rows_at_once, locations_first):
     machine = Machine(encoder)
     expected = machine.fused("grid", "mean").numpy()
-    if layout == "many":
-        request.getfixturevalue("many_filters")
     n_values = n_images * rows_at_once * 8 * N_FILTERS + 7
-    assert_same(machine.fused("grid", "mean", rows_at_once, n_values), expected)
+    found = machine.fused("grid", "mean", rows_at_once, n_values, locations_first)
+    assert_same(found, expected)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -164,13 +167,12 @@ def test_both_layouts_equal_the_naive_way(encoder, n_filters):
     assert_same(machine.fused("grid", "sum", 2, 2 * 8 * n_filters), expected)
 
 
-@pytest.mark.usefixtures("many_filters")
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("how", POOLS)
 @pytest.mark.parametrize("cells", CELLS)
-def test_many_filters_equal_the_naive_way(encoder, how, cells):
+def test_locations_first_equal_the_naive_way(encoder, how, cells):
     machine = Machine(encoder)
-    assert_same(machine.fused(cells, how), machine.naive(cells, how))
+    assert_same(machine.fused(cells, how, locations_first=True), machine.naive(cells, how))
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -178,9 +180,8 @@ def test_many_filters_equal_the_naive_way(encoder, how, cells):
 def test_images_are_left_alone(encoder, contrast):
     machine = Machine(encoder, contrast=contrast)
     images, code = machine.tensors()
-    cells = Cells.of(*machine.edges("grid"), "sum", images)
     before, matrix = images.clone(), code.projection.matrix.clone()
-    encode_pooled(images, code, cells, 2, workspace_for(images, 1000))
+    encode_pooled(images, code, Pooling("sum", (2, 2)), 2, workspace_for(images, 1000))
     assert torch.equal(images, before)
     assert torch.equal(code.projection.matrix, matrix)
 
@@ -275,7 +276,7 @@ def test_affinity_maps_come_a_few_images_at_a_time(n_values):
 def test_labels_are_the_nearest_filters(contrast, whitening, stride, rows_at_once):
     machine = Machine("hard", contrast=contrast, whitening=whitening, stride=stride)
     images, code = machine.tensors()
-    labels = label_maps(normalized_images(images, code), code, rows_at_once)
+    labels = nearest_maps(machine.normalized(images), code, rows_at_once)
     expected = squared_distances(machine.whitened(machine.images), machine.filters).argmin(-1)
     assert labels.dtype == torch.int64
     np.testing.assert_array_equal(labels, expected)
@@ -289,8 +290,8 @@ def test_gradients_reach_images_and_filters(encoder, contrast, whitening):
     filters = torch.tensor(machine.filters, requires_grad=True)
     images, code = machine.tensors(filters)
     images.requires_grad_()
-    cells = Cells.of(*machine.edges("grid"), "mean", images)
-    features = encode_pooled(normalized_images(images, code), code, cells, 4)
+    pooling = Pooling("mean", (2, 2))
+    features = encode_pooled(machine.normalized(images), code, pooling, 4)
     assert_same(features.detach(), machine.fused("grid", "mean").numpy())
     features.square().sum().backward()
     for leaf in (images, filters):
@@ -302,24 +303,18 @@ def test_gradients_reach_images_and_filters(encoder, contrast, whitening):
     values = []
     for moved in (filters.detach() + step, filters.detach() - step):
         moved_code = machine.tensors(moved)[1]
-        normal = normalized_images(images.detach(), moved_code)
-        moved_features = encode_pooled(normal, moved_code, cells, 4)
+        normal = machine.normalized(images.detach())
+        moved_features = encode_pooled(normal, moved_code, pooling, 4)
         values.append(moved_features.square().sum())
     slope = (filters.grad * step).sum()
     np.testing.assert_allclose((values[0] - values[1]) / 2, slope, rtol=1e-3, atol=1e-9)
 
 
+PIXEL = PatchGrid((1, 1), (1, 1))
+
+
 def test_one_location_and_one_filter():
-    code = DenseCode(
-        (1, 1),
-        (1, 1),
-        None,
-        None,
-        project(torch.tensor([[3.0, 4.0]]), "distance"),
-        "triangle",
-        0,
-        0,
-    )
+    code = PatchCode(PIXEL, None, project(torch.tensor([[3.0, 4.0]]), "distance"), triangle)
     maps = list(affinity_maps(torch.zeros(1, 1, 1, 2), code))
     np.testing.assert_allclose(maps[0], [[[[25]]]])
 
@@ -335,7 +330,32 @@ def test_far_from_the_origin(encoder):
         moved = [np.round(64 * a) / 64 + np.float32(offset) for a in (filters, rows)]
         dictionary, images = (torch.from_numpy(a.astype(np.float32)) for a in moved)
         projection = project(dictionary, ENCODERS[encoder].affinity)
-        code = DenseCode((1, 1), (1, 1), None, None, projection, encoder, 0.0, 0.4)
-        cells = Cells.of([0, 1], [0, 1], "sum", images)
-        codes.append(encode_pooled(images, code, cells, 1).flatten(1))
+        code = PatchCode(PIXEL, None, projection, ENCODERS[encoder].bind({"knn_fraction": 0.4}))
+        codes.append(encode_pooled(images, code, Pooling("sum"), 1).flatten(1))
     np.testing.assert_allclose(codes[1], codes[0], atol=1e-2)
+
+
+# How much at once
+
+
+@pytest.mark.parametrize("budget", [(1, 1), (10**5, 10**5), (10**6, 10**4), (10**4, 10**6)])
+def test_a_batch_keeps_to_the_budget(budget):
+    _, code = Machine().tensors()
+    batch = Batch.within(budget, (8, 9, 3), [code, code], 8)
+    assert batch.n_images >= 1
+    assert 1 <= batch.n_rows <= 6
+    row, one = 8 * 8 * N_FILTERS, 2 * 8 * 8 * 20
+    assert 8 * batch.n_code_values <= max(budget[1], row)
+    assert 2 * 8 * batch.n_column_values <= max(budget[0], one)
+    workspace = Workspace.empty(torch.float64, torch.device("cpu")).holding(batch)
+    assert workspace.columns.shape == (2, batch.n_column_values)
+    assert workspace.values.shape == (batch.n_code_values,)
+
+
+def test_a_workspace_that_is_large_enough_is_used_again():
+    small, large = Batch(1, 1, 10, 20), Batch(2, 1, 20, 20)
+    workspace = Workspace.empty(torch.float32, torch.device("cpu")).holding(large)
+    again = workspace.holding(small)
+    assert again.columns is workspace.columns
+    assert again.values is workspace.values
+    assert again.holding(Batch(1, 1, 10, 21)).values is not workspace.values

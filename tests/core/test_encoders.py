@@ -4,7 +4,7 @@ import torch
 from sklearn.metrics.pairwise import euclidean_distances
 
 from naive import encode, squared_distances
-from sklearn_kmfeat._core.encoders import ENCODERS, hard, knn, soft_threshold, triangle
+from sklearn_kmfeat._core.encoders import ENCODERS, Encoder, hard, knn, soft_threshold, triangle
 
 DTYPES = [torch.float32, torch.float64]
 OPTIONS = {"alpha": 0.25, "knn_fraction": 0.4}
@@ -29,7 +29,7 @@ def rows_and_filters():
 def test_equals_the_formula(rows_and_filters, name, dtype, layout):
     encoder = ENCODERS[name]
     values = np.array(affinity(encoder.affinity, *rows_and_filters), order=layout)
-    codes = encoder.code(torch.from_numpy(values).to(dtype), **OPTIONS)
+    codes = encoder.bind(OPTIONS)(torch.from_numpy(values).to(dtype))
     assert codes.dtype == dtype
     np.testing.assert_allclose(codes, encode(*rows_and_filters, name), atol=1e-5)
 
@@ -38,19 +38,19 @@ def test_equals_the_formula(rows_and_filters, name, dtype, layout):
 def test_permuted_filters_give_permuted_codes(rows_and_filters, name):
     rows, filters = rows_and_filters
     order = np.random.RandomState(1).permutation(len(filters))
-    kind, code = ENCODERS[name]
-    codes = code(torch.from_numpy(affinity(kind, rows, filters)), **OPTIONS)
-    permuted = code(torch.from_numpy(affinity(kind, rows, filters[order])), **OPTIONS)
+    kind, code = ENCODERS[name].affinity, ENCODERS[name].bind(OPTIONS)
+    codes = code(torch.from_numpy(affinity(kind, rows, filters)))
+    permuted = code(torch.from_numpy(affinity(kind, rows, filters[order])))
     torch.testing.assert_close(permuted, codes[:, order])
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_with_gradients_as_without(rows_and_filters, name):
-    kind, code = ENCODERS[name]
+    kind, code = ENCODERS[name].affinity, ENCODERS[name].bind(OPTIONS)
     values = torch.from_numpy(affinity(kind, *rows_and_filters))
     leaf = values.clone().requires_grad_()
-    with_gradients = code(leaf * 1.0, **OPTIONS)
-    torch.testing.assert_close(with_gradients.detach(), code(values.clone(), **OPTIONS))
+    with_gradients = code(leaf * 1.0)
+    torch.testing.assert_close(with_gradients.detach(), code(values.clone()))
     if with_gradients.requires_grad:
         with_gradients.sum().backward()
         assert leaf.grad.isfinite().all()
@@ -62,14 +62,14 @@ def test_with_gradients_as_without(rows_and_filters, name):
 def test_few_filters(name, n_filters):
     rows = np.random.RandomState(0).randn(9, 4)
     filters = np.random.RandomState(1).randn(n_filters, 4)
-    kind, code = ENCODERS[name]
-    codes = code(torch.from_numpy(affinity(kind, rows, filters)), **OPTIONS)
+    kind, code = ENCODERS[name].affinity, ENCODERS[name].bind(OPTIONS)
+    codes = code(torch.from_numpy(affinity(kind, rows, filters)))
     np.testing.assert_allclose(codes, encode(rows, filters, name), atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_no_locations(name):
-    assert ENCODERS[name].code(torch.empty(0, 5), **OPTIONS).shape == (0, 5)
+    assert ENCODERS[name].bind(OPTIONS)(torch.empty(0, 5)).shape == (0, 5)
 
 
 def test_hard_takes_the_first_of_several_nearest():
@@ -162,3 +162,12 @@ def test_knn_admits_ties_with_the_last():
 def test_knn_with_one_is_hard(rows_and_filters):
     nearness = torch.from_numpy(affinity("nearness", *rows_and_filters))
     torch.testing.assert_close(knn(nearness.clone(), knn_fraction=0.01), hard(nearness.clone()))
+
+
+def test_an_entry_names_the_parameters_it_takes():
+    values = torch.tensor([[1.0, 4.0]])
+    encoder = Encoder("response", lambda r, *, power, shift: r**power + shift, ("power", "shift"))
+    code = encoder.bind({"shift": 1, "power": 2, "alpha": 99})
+    assert code(values).tolist() == [[2, 17]]
+    with pytest.raises(KeyError, match="power"):
+        encoder.bind({"shift": 1})

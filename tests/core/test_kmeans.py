@@ -6,18 +6,14 @@ from sklearn.datasets import make_blobs
 
 from naive import squared_distances
 from sklearn_kmfeat._core.assign import nearest
-from sklearn_kmfeat._core.kmeans import (
-    kmeans_plusplus,
-    lloyd,
-    patch_dictionary,
-    sample_rows,
-    spherical,
-)
+from sklearn_kmfeat._core.gain_shape import GainStep, spherical
+from sklearn_kmfeat._core.kmeans import RowStep, Sums, kmeans, lloyd, patch_dictionary
+from sklearn_kmfeat._core.seeding import kmeans_plusplus, sample_rows
 
 DTYPES = [torch.float32, torch.float64]
 LONG = {"max_iter": 100, "tol": 0}
 LEARNERS = {
-    "lloyd": lloyd,
+    "lloyd": kmeans,
     "spherical": spherical,
     "undamped": lambda X, centers, **options: spherical(X, centers, damping=0.0, **options),
 }
@@ -130,7 +126,7 @@ def test_lloyd_equals_scikit_learns(blobs, k, max_iter, tol):
     options = {"max_iter": max_iter, "tol": tol}
     theirs = cluster.KMeans(k, init=start.numpy(), n_init=1, algorithm="lloyd", **options)
     theirs.fit(blobs.numpy())
-    ours = lloyd(blobs, start, **options)
+    ours = kmeans(blobs, start, **options)
     np.testing.assert_allclose(ours.centers, theirs.cluster_centers_, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(ours.inertia, theirs.inertia_, rtol=1e-10)
     np.testing.assert_array_equal(ours.counts, np.bincount(theirs.labels_, minlength=k))
@@ -141,7 +137,7 @@ def test_lloyd_equals_scikit_learns(blobs, k, max_iter, tol):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_lloyd_of_four_points(dtype):
     X = torch.tensor([[0.0, 0.0], [0.0, 2.0], [10.0, 0.0], [10.0, 4.0]], dtype=dtype)
-    found = lloyd(X, X[[0, 2]], **LONG)
+    found = kmeans(X, X[[0, 2]], **LONG)
     assert found.centers.tolist() == [[0, 1], [10, 2]]
     assert found.counts.tolist() == [2, 2]
     assert found.inertia == pytest.approx(10, abs=1e-5)
@@ -263,7 +259,7 @@ def test_dead_centers_are_moved(blobs, method, start, max_iter, dtype):
 
 def test_a_dead_center_goes_where_the_error_is_largest():
     X = torch.tensor([[0.0], [1.0], [2.0], [50.0]])
-    found = lloyd(X, torch.tensor([[1.0], [1e6]]), max_iter=1, tol=0)
+    found = kmeans(X, torch.tensor([[1.0], [1e6]]), max_iter=1, tol=0)
     assert found.centers[1] == 50
     assert found.counts.tolist() == [3, 1]
 
@@ -356,8 +352,8 @@ def test_permuted_start_gives_permuted_centers(blobs, method):
 @pytest.mark.parametrize("seeding", [sample_rows, kmeans_plusplus])
 def test_far_from_the_origin_as_around_it(clear_blobs, offset, seeding):
     X = clear_blobs + offset
-    around = lloyd(clear_blobs, seeding(clear_blobs, 6, np.random.RandomState(1)), **LONG)
-    away = lloyd(X, seeding(X, 6, np.random.RandomState(1)), **LONG)
+    around = kmeans(clear_blobs, seeding(clear_blobs, 6, np.random.RandomState(1)), **LONG)
+    away = kmeans(X, seeding(X, 6, np.random.RandomState(1)), **LONG)
     np.testing.assert_array_equal(away.counts, around.counts)
     np.testing.assert_allclose(away.centers, around.centers + offset, atol=0.02)
     np.testing.assert_array_equal(
@@ -387,8 +383,8 @@ def test_on_iteration_sees_and_stops(blobs, method, offset):
 
 def test_tol_is_relative_to_the_variance(blobs):
     start = start_of(blobs, 12)
-    runs = [lloyd(scale * blobs, scale * start, max_iter=300, tol=0.01) for scale in (1, 255.0)]
-    assert runs[0].n_iter == runs[1].n_iter < lloyd(blobs, start, max_iter=300, tol=0).n_iter
+    runs = [kmeans(scale * blobs, scale * start, max_iter=300, tol=0.01) for scale in (1, 255.0)]
+    assert runs[0].n_iter == runs[1].n_iter < kmeans(blobs, start, max_iter=300, tol=0).n_iter
 
 
 def test_spherical_stops_when_the_filters_rest(blobs):
@@ -411,7 +407,68 @@ def test_patches_themselves_as_a_dictionary(blobs, dtype):
 def test_the_expanded_square_does_not_invent_errors():
     """Rows that are centres: float32 misses zero by 1e-5 on either side."""
     X = torch.randn(300, 108, generator=torch.manual_seed(0))
-    found = lloyd(X, X, **LONG)
+    found = kmeans(X, X, **LONG)
     assert found.inertia == pytest.approx(0, abs=1e-6)
     assert found.counts.tolist() == [1] * 300
     assert spherical(X, X, **LONG).inertia >= 0
+
+
+# Steps
+
+
+def merged(step, X, ends):
+    """A step over parts of the rows, whose sums are added; each part keeps its own labels."""
+    steps = [step(part) for part in X.tensor_split(ends)]
+
+    def whole(centers, exact=False):
+        first, *others = (step(centers, exact) for step in steps)
+        return sum(others, first)
+
+    return whole
+
+
+@pytest.mark.parametrize("ends", [[1], [300], [50, 400], [599]])
+@pytest.mark.parametrize("start", ["sampled", "far away"])
+def test_lloyd_over_parts_of_the_rows_is_lloyd(blobs, ends, start):
+    centers = start_of(blobs, 12)
+    if start == "far away":
+        centers[6:] = 1e3
+    options = {"max_iter": 30, "tol": 1e-6}
+    whole, parts = kmeans(blobs, centers, **options), merged(RowStep, blobs, ends)
+    found = lloyd(parts, centers, **options)
+    np.testing.assert_allclose(found.centers, whole.centers, rtol=1e-9, atol=1e-9)
+    assert torch.equal(found.counts, whole.counts)
+    assert found.inertia == pytest.approx(whole.inertia)
+    assert found.n_iter == whole.n_iter
+
+
+@pytest.mark.parametrize("step", [RowStep, GainStep])
+@pytest.mark.parametrize("exact", [False, True])
+def test_sums_of_parts_are_those_of_all_rows(blobs, step, exact):
+    centers = start_of(blobs, 5)
+    centers = centers / centers.norm(dim=1, keepdim=True)
+    whole, parts = (s(centers, exact) for s in (step(blobs), merged(step, blobs, [7, 200])))
+    assert isinstance(parts, Sums)
+    for name in ("sums", "counts", "inertia", "norm"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-9, atol=1e-9)
+    if step is GainStep and exact:
+        np.testing.assert_allclose(parts.gains, whole.gains, atol=1e-9)
+        np.testing.assert_allclose(parts.squared_gains, whole.squared_gains)
+    else:
+        assert parts.gains is parts.squared_gains is None
+    for one, other in zip(parts.worst(9), whole.worst(9), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_step_counts_the_rows_that_changed_their_centre():
+    X = torch.tensor([[0.0], [1.0], [9.0], [10.0]])
+    step = RowStep(X)
+    n_changed = [step(torch.tensor(c)[:, None]).n_changed for c in ([0.0, 9], [0, 9], [0, 1.5])]
+    assert n_changed == [4, 0, 1]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+@pytest.mark.parametrize("method", LEARNERS)
+def test_a_dictionary_says_whether_a_callback_stopped_it(blobs, method, answer):
+    options = {"on_iteration": lambda *now: answer, **LONG}
+    assert LEARNERS[method](blobs, start_of(blobs, 5), **options).stopped is answer

@@ -6,21 +6,31 @@ import torch
 import torch.nn.functional as F
 
 from naive import pool as naive_pool
-from sklearn_kmfeat._core.pooling import POOLS, Cells, grid_edges, pooling_edges, window_edges
+from sklearn_kmfeat._core.pooling import POOLS, Pooling, grid_edges, window_edges
 
-# Four cells are summed by one product, 1 and more than 16 are not.
-EDGES = [
-    (grid_edges(7, 1), grid_edges(6, 1)),
-    (grid_edges(7, 2), grid_edges(6, 2)),
-    (grid_edges(7, 3), grid_edges(6, 1)),
-    (grid_edges(7, 1), grid_edges(6, 6)),
-    (grid_edges(7, 5), grid_edges(6, 4)),
-    (window_edges(7, 3), window_edges(6, 3)),
-    (window_edges(7, 2), window_edges(6, 4)),
-    (window_edges(7, 1), window_edges(6, 1)),
-    (window_edges(7, 1), window_edges(6, 6)),
+# Grid, window, and the edges that follow for maps of 7 x 6; four cells are summed by one product,
+# 1 and more than 16 are not.
+CELLS = [
+    ((1, 1), None, (grid_edges(7, 1), grid_edges(6, 1))),
+    ((2, 2), None, (grid_edges(7, 2), grid_edges(6, 2))),
+    ((3, 1), None, (grid_edges(7, 3), grid_edges(6, 1))),
+    ((1, 6), None, (grid_edges(7, 1), grid_edges(6, 6))),
+    ((5, 4), None, (grid_edges(7, 5), grid_edges(6, 4))),
+    (None, (3, 3), (window_edges(7, 3), window_edges(6, 3))),
+    (None, (2, 4), (window_edges(7, 2), window_edges(6, 4))),
+    (None, None, (window_edges(7, 1), window_edges(6, 1))),
+    (None, (1, 6), (window_edges(7, 1), window_edges(6, 6))),
 ]
+every_cells = pytest.mark.parametrize(("grid", "window", "edges"), CELLS)
 DTYPES = [torch.float32, torch.float64]
+
+
+def pooled(codes, how, grid=None, window=None, rows_at_once=None):
+    """Codes pooled in strips of so many rows."""
+    height = codes.shape[1]
+    step = rows_at_once or height
+    strips = ((row, [codes[:, row : row + step]]) for row in range(0, height, step))
+    return Pooling(how, grid, window).pool(strips, tuple(codes.shape[1:3]))
 
 
 def codes_of(height, width, n_codes=5, dtype=torch.float64):
@@ -59,29 +69,32 @@ def test_window_edges(n, size, expected):
     assert window_edges(n, size) == expected
 
 
-@pytest.mark.parametrize("edges", EDGES)
+@every_cells
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows_at_once", [1, 2, 3, 4, 6, 7])
-def test_any_strips_pool_as_the_loop(edges, pool, dtype, rows_at_once):
+def test_any_strips_pool_as_the_loop(grid, window, edges, pool, dtype, rows_at_once):
     codes = codes_of(7, 6, dtype=dtype)
-    cells = Cells.of(*edges, pool, codes)
-    strips = [
-        cells.reduce(codes[:, start : start + rows_at_once], start)
-        for start in range(0, 7, rows_at_once)
-    ]
-    pooled = cells.finish(strips)
-    assert pooled.dtype == dtype
-    np.testing.assert_allclose(pooled, naive_pool(codes.numpy(), *edges, pool), atol=1e-5)
+    found = pooled(codes, pool, grid, window, rows_at_once)
+    assert found.dtype == dtype
+    assert Pooling(pool, grid, window).edges((7, 6)) == edges
+    np.testing.assert_allclose(found, naive_pool(codes.numpy(), *edges, pool), atol=1e-5)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_some_images_at_a_time_pool_as_all(pool):
+    codes = codes_of(7, 6)
+    parts = ((row, codes[:, row : row + 4].split([1, 2])) for row in (0, 4))
+    found = Pooling(pool, (2, 2)).pool(parts, (7, 6))
+    torch.testing.assert_close(found, pooled(codes, pool, (2, 2)))
 
 
 @pytest.mark.parametrize(("pool", "torchs"), [("mean", F.avg_pool2d), ("max", F.max_pool2d)])
 @pytest.mark.parametrize("size", [(2, 3), (4, 2), (8, 6), (1, 1)])
 def test_windows_that_tile_are_torchs(pool, torchs, size):
     codes = codes_of(8, 6)
-    cells = Cells.of(window_edges(8, size[0]), window_edges(6, size[1]), pool, codes)
     expected = torchs(codes.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
-    torch.testing.assert_close(cells.finish([cells.reduce(codes)]), expected)
+    torch.testing.assert_close(pooled(codes, pool, window=size), expected)
 
 
 @pytest.mark.parametrize("n_cells", [2, 5])
@@ -89,12 +102,10 @@ def test_the_last_row_and_column_count(n_cells):
     """27 locations are 14 + 13, not twice 13."""
     codes = torch.zeros(1, 27, 27, 1)
     codes[0, -1, -1] = 5
-    edges = grid_edges(27, n_cells)
     for pool in ("sum", "max"):
-        cells = Cells.of(edges, edges, pool, codes)
-        pooled = cells.finish([cells.reduce(codes)])
-        assert pooled[0, -1, -1] == 5
-        assert pooled.sum() == 5
+        cells = pooled(codes, pool, (n_cells, n_cells))
+        assert cells[0, -1, -1] == 5
+        assert cells.sum() == 5
 
 
 def test_quadrants_of_one_to_sixteen():
@@ -105,52 +116,46 @@ def test_quadrants_of_one_to_sixteen():
         "max": [[6, 8], [14, 16]],
     }
     for pool, numbers in expected.items():
-        cells = Cells.of([0, 2, 4], [0, 2, 4], pool, codes)
-        np.testing.assert_array_equal(cells.finish([cells.reduce(codes)])[0, :, :, 0], numbers)
+        np.testing.assert_array_equal(pooled(codes, pool, (2, 2))[0, :, :, 0], numbers)
 
 
-@pytest.mark.parametrize("edges", EDGES)
-def test_cells_put_together_are_the_whole(edges):
+@every_cells
+def test_cells_put_together_are_the_whole(grid, window, edges):
     codes = codes_of(7, 6)
     for pool, join in (("sum", torch.sum), ("max", torch.amax)):
-        cells = Cells.of(*edges, pool, codes)
-        pooled = cells.finish([cells.reduce(codes)])
-        torch.testing.assert_close(join(pooled, (1, 2)), join(codes, (1, 2)))
+        cells = pooled(codes, pool, grid, window)
+        torch.testing.assert_close(join(cells, (1, 2)), join(codes, (1, 2)))
 
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_negative_codes_of_cells_outside_a_strip(pool):
     codes = -1 - codes_of(6, 6).abs()
-    edges = grid_edges(6, 3)
-    cells = Cells.of(edges, edges, pool, codes)
-    pooled = cells.finish([cells.reduce(codes[:, :1], 0), cells.reduce(codes[:, 1:], 1)])
-    assert (pooled < 0).all()
-    assert pooled.isfinite().all()
+    strips = [(0, [codes[:, :1]]), (1, [codes[:, 1:]])]
+    cells = Pooling(pool, (3, 3)).pool(strips, (6, 6))
+    assert (cells < 0).all()
+    assert cells.isfinite().all()
 
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_cell_of_one_location(pool):
     codes = codes_of(1, 1)
-    cells = Cells.of([0, 1], [0, 1], pool, codes)
-    torch.testing.assert_close(cells.finish([cells.reduce(codes)]), codes)
+    torch.testing.assert_close(pooled(codes, pool, (1, 1)), codes)
 
 
-@pytest.mark.parametrize("edges", EDGES)
+@every_cells
 @pytest.mark.parametrize("pool", POOLS)
-def test_codes_are_left_alone(edges, pool):
+def test_codes_are_left_alone(grid, window, edges, pool):
     codes = codes_of(7, 6)
     before = codes.clone()
-    cells = Cells.of(*edges, pool, codes)
-    cells.finish([cells.reduce(codes)])
+    pooled(codes, pool, grid, window)
     assert torch.equal(codes, before)
 
 
-@pytest.mark.parametrize("edges", EDGES)
+@every_cells
 @pytest.mark.parametrize("pool", POOLS)
-def test_gradients_reach_what_was_pooled(edges, pool):
+def test_gradients_reach_what_was_pooled(grid, window, edges, pool):
     codes = codes_of(7, 6, n_codes=1).requires_grad_()
-    cells = Cells.of(*edges, pool, codes)
-    cells.finish([cells.reduce(codes)]).sum().backward()
+    pooled(codes, pool, grid, window).sum().backward()
     n_cells = np.prod([len(list(pairwise(edge))) for edge in edges])
     expected = 3 * (42 if pool == "sum" else n_cells)
     np.testing.assert_allclose(codes.grad.sum(), expected)
@@ -167,11 +172,13 @@ def test_gradients_reach_what_was_pooled(edges, pool):
         ((27, 25), None, ([*range(28)], [*range(26)])),
     ],
 )
-def test_pooling_edges(grid, window, expected):
-    assert pooling_edges((27, 25), grid, window) == expected
+def test_edges(grid, window, expected):
+    pooling = Pooling("sum", grid, window)
+    assert pooling.edges((27, 25)) == expected
+    assert pooling.n_cells((27, 25)) == tuple(len(edges) - 1 for edges in expected)
 
 
 @pytest.mark.parametrize("grid", [(4, 1), (1, 6), (10, 10)])
 def test_more_cells_than_locations(grid):
     with pytest.raises(ValueError, match="finer than the map of 3 x 5 locations"):
-        pooling_edges((3, 5), grid, None)
+        Pooling("sum", grid).edges((3, 5))

@@ -3,8 +3,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from sklearn_kmfeat._core import whitening
-from sklearn_kmfeat._core.whitening import Moments, add_moments, no_moments, zca_matrices
+from sklearn_kmfeat._core.whitening import CHUNK_BYTES, Moments, Whitening, zca_matrices
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -15,10 +14,10 @@ def rows():
     return rng.randn(200, 6) @ rng.randn(6, 6) + rng.randn(6)
 
 
-def moments_of(*parts):
-    moments = no_moments(parts[0].shape[1])
+def moments_of(*parts, chunk_bytes=CHUNK_BYTES):
+    moments = Moments.zero(parts[0].shape[1])
     for part in parts:
-        moments = add_moments(moments, torch.as_tensor(part))
+        moments += Moments.of(torch.as_tensor(part), chunk_bytes)
     return moments
 
 
@@ -46,10 +45,9 @@ def test_any_split_gives_the_same(rows, ends):
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 8 * 6 * 7, 10**6])
-def test_any_chunk_gives_the_same(rows, chunk_bytes, monkeypatch):
-    whole = moments_of(rows)
-    monkeypatch.setattr(whitening, "_CHUNK_BYTES", chunk_bytes)
-    np.testing.assert_allclose(moments_of(rows).scatter, whole.scatter, rtol=1e-10, atol=1e-10)
+def test_any_chunk_gives_the_same(rows, chunk_bytes):
+    whole, chunks = moments_of(rows), moments_of(rows, chunk_bytes=chunk_bytes)
+    np.testing.assert_allclose(chunks.scatter, whole.scatter, rtol=1e-10, atol=1e-10)
 
 
 def test_one_row_has_no_covariance():
@@ -67,7 +65,7 @@ def test_float32_far_from_the_origin(rows):
 def test_arguments_are_left_alone(rows):
     first, tensor = moments_of(rows), torch.tensor(rows)
     before = [part.clone() for part in (first.mean, first.scatter, tensor)]
-    add_moments(first, tensor)
+    first + Moments.of(tensor)
     for part, copy in zip((first.mean, first.scatter, tensor), before, strict=True):
         assert torch.equal(part, copy)
 
@@ -121,7 +119,44 @@ def test_eps_keeps_null_directions():
 
 
 def test_moments_of_nothing():
-    moments = no_moments(2)
-    assert isinstance(moments, Moments)
+    moments = Moments.zero(2) + Moments.zero(2)
     assert moments.count == 0
     np.testing.assert_array_equal(moments.covariance(), np.zeros((2, 2)))
+
+
+# The map
+
+
+@pytest.fixture
+def whitening(rows):
+    moments = moments_of(rows)
+    return Whitening(moments.mean, *zca_matrices(moments.covariance(), 0.1)[:2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_apply_and_back(rows, whitening, dtype):
+    tensor = torch.tensor(rows, dtype=dtype)
+    before = tensor.clone()
+    white = whitening.apply(tensor)
+    assert white.dtype == dtype
+    expected = (rows - rows.mean(0)) @ whitening.matrix.numpy()
+    np.testing.assert_allclose(white, expected, atol=1e-5)
+    np.testing.assert_allclose(whitening.invert(white), rows, atol=1e-5)
+    assert torch.equal(tensor, before)
+    assert whitening.apply(tensor, out=tensor) is tensor
+    assert torch.equal(tensor, white)
+
+
+def test_folded_filters_respond_as_to_whitened_rows(rows, whitening):
+    filters = torch.randn(4, 6, generator=torch.manual_seed(0), dtype=torch.float64)
+    matrix, bias = whitening.fold(filters)
+    expected = whitening.apply(torch.tensor(rows)) @ filters.T
+    np.testing.assert_allclose(torch.tensor(rows) @ matrix.T + bias.T, expected, atol=1e-10)
+
+
+def test_sums_of_whitened_rows_and_back(rows, whitening):
+    weights = torch.rand(3, 200, generator=torch.manual_seed(0), dtype=torch.float64)
+    sums, totals = weights @ torch.tensor(rows), weights.sum(1)
+    white = weights @ whitening.apply(torch.tensor(rows))
+    np.testing.assert_allclose(whitening.apply_to_sums(sums, totals), white, atol=1e-9)
+    np.testing.assert_allclose(whitening.undo_sums(white, totals), sums, atol=1e-9)

@@ -16,8 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_kmfeat import BagOfPatches, KMeansFilterLearner, PatchExtractor, ZCAWhitener
-from sklearn_kmfeat._dictionary.encoding import Encoding
+from sklearn_kmfeat._core.encode import Batch
+from sklearn_kmfeat._dictionary.patch_encoder import PatchEncoder
 from sklearn_kmfeat._inputs.check import check_images
+from sklearn_kmfeat._utils.memory import scratch_bytes
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
 ENCODERS = ["hard", "triangle", "soft_threshold", "knn"]
@@ -289,7 +291,7 @@ class TestPartialFit:
         def interrupt(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("sklearn_kmfeat._core.streaming.nearest", interrupt)
+        monkeypatch.setattr("sklearn_kmfeat._core.kmeans.nearest", interrupt)
         with pytest.raises(KeyboardInterrupt):
             learner.partial_fit(images)
         assert vars(learner).keys() == before.keys()
@@ -581,14 +583,15 @@ def test_fast_precision_puts_the_switches_back(learner, images):
 
 def test_scratch_memory_follows_the_budget(learner, images):
     checked = check_images(learner, images, reset=False)
-    encoding = Encoding.of(learner, checked)
+    encoder = PatchEncoder.from_fitted(learner)
     for mebibytes in (0.1, 1, 8):
         with sklearn.config_context(working_memory=mebibytes):
-            n_images, rows, (columns, values) = encoding._batch(checked, (32, 32))
+            budget = scratch_bytes(torch.device("cpu"))
+        batch = Batch.within(budget, checked.shape, encoder._codes(), 4)
         one_row = 4 * 27 * 110
-        assert 4 * values <= max(mebibytes * 2**19, 4 * 27 * 32)
-        assert 4 * 2 * columns <= max(mebibytes * 2**19, 2 * one_row)
-        assert columns == n_images * rows * 27 * 110
+        assert 4 * batch.n_code_values <= max(mebibytes * 2**19, 4 * 27 * 32)
+        assert 4 * 2 * batch.n_column_values <= max(mebibytes * 2**19, 2 * one_row)
+        assert batch.n_column_values == batch.n_images * batch.n_rows * 27 * 110
 
 
 def test_flattened_images_without_a_shape_warn(images):

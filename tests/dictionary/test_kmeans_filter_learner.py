@@ -116,12 +116,12 @@ def test_random_state_object_moves_on(rows):
     assert not np.array_equal(*[fit.cluster_centers_ for fit in fits])
 
 
-def test_starts_are_ranked_on_a_part_of_many_patches(monkeypatch):
-    monkeypatch.setattr("sklearn_kmfeat._dictionary.base._PATCHES_TO_RANK_STARTS", 1000)
+def test_starts_are_ranked_on_a_part_of_many_patches():
     rng = np.random.RandomState(0)
-    rows = rng.randn(6000, 4) + 3 * rng.randint(0, 4, size=(6000, 1))
-    params = {"contrast": None, "whiten_eps": None, "max_iter": 300, "tol": 0}
+    n = 101_000
+    rows = rng.randn(n, 4) + 3 * rng.randint(0, 4, size=(n, 1))
+    params = {"contrast": None, "whiten_eps": None, "max_iter": 50}
     learner = KMeansFilterLearner(n_filters=6, n_init=10, random_state=0, **params).fit(rows)
-    assert learner.counts_.sum() == 6000
+    assert learner.counts_.sum() == n
     theirs = KMeans(6, n_init=10, random_state=0).fit(rows)
     assert learner.inertia_ == pytest.approx(theirs.inertia_, rel=0.01)

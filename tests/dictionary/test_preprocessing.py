@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 
 from naive import cut, normalize
 from sklearn_kmfeat import ContrastNormalizer, ZCAWhitener
-from sklearn_kmfeat._core.whitening import add_moments, no_moments
+from sklearn_kmfeat._core.whitening import Moments
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
 TRANSFORMERS = [
@@ -318,7 +318,7 @@ def test_a_list_of_images_like_those_of_fit(correlated):
 
 
 def test_from_moments(correlated):
-    moments = add_moments(no_moments(8), torch.from_numpy(correlated))
+    moments = Moments.of(torch.from_numpy(correlated))
     whitener, fitted = ZCAWhitener.from_moments(moments, 0.3), ZCAWhitener(0.3).fit(correlated)
     for a, b in zip(state_of(whitener), state_of(fitted), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -1,0 +1,168 @@
+"""Gain-shape k-means: filters of unit length, each row a multiple of one of them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+
+from .assign import label_sums, nearest, sums_by_label
+from .kmeans import Dictionary, Step, Sums, assigned, move_empty, total, worst_rows
+
+
+class Coding(NamedTuple):
+    """How unit filters code rows.
+
+    Attributes
+    ----------
+    rows : tensor of shape (n, d)
+    labels : int64 tensor of shape (n,)
+        The filter with the largest ``|d.x|``.
+    gains : tensor of shape (n,)
+        Its ``d.x``.
+    errors : tensor of shape (n,)
+        What it leaves of the squared norm.
+    """
+
+    rows: torch.Tensor
+    labels: torch.Tensor
+    gains: torch.Tensor
+    errors: torch.Tensor
+
+
+class GainStep:
+    """The step of gain-shape k-means over rows in memory.
+
+    Parameters
+    ----------
+    rows : tensor of shape (n, d)
+        Not changed.
+    """
+
+    def __init__(self, rows: torch.Tensor):
+        self.rows = rows
+        self.norms = rows.square().sum(1)
+
+    def __call__(self, centers: torch.Tensor, exact: bool = False) -> Sums:
+        coded = coding(self.rows, self.norms, centers)
+        return coded_sums(coded, self.norms, len(centers), self.rows.__getitem__, exact)
+
+
+def coding(rows: torch.Tensor, norms: torch.Tensor, centers: torch.Tensor) -> Coding:
+    """Code rows (n, d), whose errors count from the squared norms (n,), by unit filters (k, d)."""
+    labels, sizes = nearest(rows, centers, direction=True)
+    gains = sizes.copysign((rows * centers[labels]).sum(1))
+    return Coding(rows, labels, gains, (norms - sizes.square()).clamp_(min=0))
+
+
+def coded_sums(
+    coded: Coding, norms: torch.Tensor, n_centers: int, row_at: Callable, exact: bool
+) -> Sums:
+    """The `Sums` of a coding.
+
+    Parameters
+    ----------
+    coded : Coding
+    norms : tensor of shape (n,)
+        Squared norms that the errors count from.
+    n_centers : int
+    row_at : callable
+        From an int64 tensor (m,) to rows (m, d) that a filter may become.
+    exact : bool
+        Whether gains are added up, too, and all sums are in float64.
+    """
+    rows, labels, gains, errors = coded
+    weighted, add = rows * gains[:, None], label_sums if exact else sums_by_label
+    sums = Sums(
+        add(weighted, labels, n_centers),
+        torch.bincount(labels, minlength=n_centers),
+        total(errors),
+        total(norms),
+        lambda m: worst_rows(m, errors, norms, row_at),
+    )
+    if not exact:
+        return sums
+    added = label_sums(torch.stack([gains, gains.square()], 1), labels, n_centers)
+    return replace(sums, gains=added[:, 0], squared_gains=added[:, 1])
+
+
+def spherical(
+    X: torch.Tensor,
+    centers: torch.Tensor,
+    *,
+    max_iter: int,
+    tol: float,
+    damping: float = 1.0,
+    on_iteration: Callable | None = None,
+) -> Dictionary:
+    """Gain-shape k-means with unit filters (Coates & Ng 2012, section 2), over rows in memory.
+
+    Parameters
+    ----------
+    X : tensor of shape (n, d)
+        Not changed.
+    centers, max_iter, tol, damping, on_iteration
+        As in `gain_shape`.
+
+    Returns
+    -------
+    Dictionary
+        Its inertia is the sum of ``|x|^2 - s^2``.
+    """
+    limits = {"max_iter": max_iter, "tol": tol, "damping": damping}
+    return gain_shape(GainStep(X), centers, **limits, on_iteration=on_iteration)
+
+
+def gain_shape(
+    step: Step,
+    centers: torch.Tensor,
+    *,
+    max_iter: int,
+    tol: float,
+    damping: float = 1.0,
+    on_iteration: Callable | None = None,
+) -> Dictionary:
+    """The iterations of gain-shape k-means.
+
+    Every row is coded by the filter with the largest ``|d.x|``, with the gain
+    ``s = d.x``; then ``D <- normalise(X' S + damping * D)``. Filters that win nothing
+    become the directions of the rows that are coded worst.
+
+    Parameters
+    ----------
+    step : Step
+        Of unit filters, such as `GainStep`.
+    centers : tensor of shape (k, d)
+        Where to start; brought to unit length.
+    max_iter : int
+    tol : float
+        Stop when the Frobenius norm of the filters' movement is at most
+        ``tol * sqrt(k)``.
+    damping : float, default=1.0
+        0 gives the undamped update, under which the error never grows.
+    on_iteration : callable or None, default=None
+        As in `lloyd`.
+
+    Returns
+    -------
+    Dictionary
+    """
+    centers = unit_length(centers)
+    n_iter, stop = 0, False
+    for n_iter in range(1, max_iter + 1):
+        found = step(centers)
+        new = unit_length(found.sums + damping * centers)
+        # A filter of zeros wins rows of zeros, and would stay.
+        moved = move_empty(new, found.counts * new.any(1), found.worst)
+        new = unit_length(new)
+        shift = float((new - centers).norm())
+        centers = new
+        stop = bool(on_iteration is not None and on_iteration(centers, found.inertia))
+        if stop or (not moved and shift <= tol * len(centers) ** 0.5):
+            break
+    return assigned(step, centers, n_iter, unit_length)._replace(stopped=stop)
+
+
+def unit_length(rows: torch.Tensor) -> torch.Tensor:
+    """Rows of length one; rows of zeros stay."""
+    return rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)

@@ -1,0 +1,229 @@
+"""How a dictionary is learned: small objects with one contract.
+
+drawn patches -> prepare -> samples -> start -> centres -> fit -> Dictionary
+one more batch -> prepare -> samples -> update -> RunningSums, Dictionary
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._core.conv_kmeans import WindowStep, convolutional
+from .._core.gain_shape import GainStep, spherical
+from .._core.kmeans import Dictionary, RowStep, Step, kmeans, patch_dictionary
+from .._core.preparation import Preparation
+from .._core.seeding import SEEDINGS
+from .._core.streaming import RunningSums
+from .._core.windows import Windows
+
+#: From patches (m, d), prepared in place, to what was done to them.
+Prepare = Callable[[torch.Tensor], Preparation]
+
+
+@dataclass(frozen=True)
+class DictionaryLearner(ABC):
+    """Learns a dictionary of filters from samples.
+
+    The contract for a new one, which is one class and one entry in `LEARNERS`:
+
+    * `prepare` makes samples of what was drawn from the images; here they are the prepared
+      patches themselves. Samples have a length, a device, and parts at int64 tensors.
+    * `start` and `fit` are called for every restart, `fit` with a callback after each iteration
+      that stops by answering true. Neither changes the samples.
+    * `update` adds one more batch of samples to all before it. It needs a `step`, and what the
+      three methods below it say about filters and their sums.
+
+    Parameters
+    ----------
+    n_centers : int
+        Filters asked for.
+    sample_size : (int, int)
+        Height and width of what is drawn from the images, in pixels.
+    init : str
+        A name in `SEEDINGS`.
+    max_iter : int
+    tol : float
+    """
+
+    n_centers: int
+    sample_size: tuple[int, int]
+    init: str = "sample"
+    max_iter: int = 50
+    tol: float = 1e-4
+
+    def prepare(self, drawn: torch.Tensor, prepare: Prepare) -> tuple[Any, Preparation]:
+        """Samples from rows (n, d), which may be changed, and how they were prepared."""
+        return drawn, prepare(drawn)
+
+    def start(self, samples: Any, rng: np.random.RandomState) -> torch.Tensor:
+        """Centres (k, d) to start from."""
+        return SEEDINGS[self.init](samples, self.n_centers, rng)
+
+    @abstractmethod
+    def fit(self, samples: Any, centers: torch.Tensor, on_iteration: Callable) -> Dictionary:
+        """The dictionary that comes out from given centres."""
+
+    def update(
+        self,
+        before: RunningSums,
+        samples: Any,
+        preparation: Preparation,
+        centers: torch.Tensor,
+    ) -> tuple[RunningSums, Dictionary]:
+        """Add a batch of samples to all before it.
+
+        Parameters
+        ----------
+        before : RunningSums
+        samples : tensor of shape (n, d), or what `prepare` gave
+        preparation : Preparation
+            Of all samples so far.
+        centers : tensor of shape (k, d)
+            The filters that win the samples.
+
+        Returns
+        -------
+        RunningSums, Dictionary
+            The dictionary counts over all batches; its inertia, and where it was in windows, is
+            that of this one.
+        """
+        sums = self.step(samples)(centers, exact=True)
+        after = self.added(before, RunningSums.of(sums, preparation))
+        new = self.centers(after, preparation).to(centers)
+        offsets = sums.offset_counts
+        return after, Dictionary(new, after.counts, sums.inertia, 1, offset_counts=offsets)
+
+    @abstractmethod
+    def step(self, samples: Any) -> Step:
+        """From filters to what the samples say about them."""
+
+    def begun(self, dictionary: Dictionary, preparation: Preparation) -> RunningSums:
+        """The sums before the first batch, which made the dictionary and is added next."""
+        return RunningSums.zero(*dictionary.centers.shape)
+
+    @abstractmethod
+    def resumed(self, dictionary: Dictionary, preparation: Preparation) -> RunningSums:
+        """The sums that a fitted dictionary stands for."""
+
+    @abstractmethod
+    def centers(self, sums: RunningSums, preparation: Preparation) -> torch.Tensor:
+        """Filters (k, d) from sums, float64."""
+
+    def added(self, before: RunningSums, batch: RunningSums) -> RunningSums:
+        """The sums after a batch."""
+        return before + batch
+
+
+class Lloyd(DictionaryLearner):
+    """Euclidean k-means: a filter is the mean of its patches."""
+
+    def fit(self, samples, centers, on_iteration):
+        limits = {"max_iter": self.max_iter, "tol": self.tol}
+        return kmeans(samples, centers, **limits, on_iteration=on_iteration)
+
+    def step(self, samples):
+        return RowStep(samples)
+
+    def resumed(self, dictionary, preparation):
+        return RunningSums.of_means(dictionary, preparation)
+
+    def centers(self, sums, preparation):
+        return sums.means(preparation)
+
+
+class Spherical(DictionaryLearner):
+    """Gain-shape k-means: a filter is the direction of its patches, each times its gain."""
+
+    def fit(self, samples, centers, on_iteration):
+        limits = {"max_iter": self.max_iter, "tol": self.tol}
+        return spherical(samples, centers, **limits, on_iteration=on_iteration)
+
+    def step(self, samples):
+        return GainStep(samples)
+
+    def resumed(self, dictionary, preparation):
+        return RunningSums.of_directions(dictionary, preparation)
+
+    def centers(self, sums, preparation):
+        return sums.directions(preparation)
+
+
+class RandomPatches(Lloyd):
+    """Patches themselves, which stay what they are."""
+
+    def start(self, samples, rng):
+        return SEEDINGS["sample"](samples, self.n_centers, rng)
+
+    def fit(self, samples, centers, on_iteration):
+        return patch_dictionary(samples, centers)
+
+    def begun(self, dictionary, preparation):
+        patches = RunningSums.of_patches(dictionary, preparation)
+        return replace(patches, counts=torch.zeros_like(patches.counts))
+
+    def resumed(self, dictionary, preparation):
+        return RunningSums.of_patches(dictionary, preparation)
+
+    def added(self, before, batch):
+        return replace(before, counts=before.counts + batch.counts)
+
+
+@dataclass(frozen=True)
+class Convolutional(Spherical):
+    """Convolutional k-means: gain-shape k-means of the best patch of each window.
+
+    With windows of the size of a patch it is `Spherical`, on rows.
+
+    Parameters
+    ----------
+    patch_size : (int, int)
+        Height and width of a filter.
+    """
+
+    patch_size: tuple[int, int] = (1, 1)
+
+    def prepare(self, drawn, prepare):
+        if self.sample_size == self.patch_size:
+            return super().prepare(drawn, prepare)
+        (height, width), (h, w), n = self.sample_size, self.patch_size, len(drawn)
+        pixels = drawn.T.contiguous().view(height, width, -1, n)
+        del drawn  # the caller keeps none: half the memory from here on
+        top, left = (height - h) // 2, (width - w) // 2
+        middle = pixels[top : top + h, left : left + w].permute(3, 0, 1, 2)
+        # A copy, never a view: they are prepared in place.
+        middle = middle.clone(memory_format=torch.contiguous_format).flatten(1)
+        preparation = prepare(middle)
+        return Windows.of(pixels, self.patch_size, preparation), preparation
+
+    def start(self, samples, rng):
+        rows = samples.middle_patches() if isinstance(samples, Windows) else samples
+        return super().start(rows, rng)
+
+    def fit(self, samples, centers, on_iteration):
+        if isinstance(samples, Windows):
+            limits = {"max_iter": self.max_iter, "tol": self.tol}
+            return convolutional(samples, centers, **limits, on_iteration=on_iteration)
+        found = super().fit(samples, centers, on_iteration)
+        return found._replace(offset_counts=_one_offset(samples))
+
+    def update(self, before, samples, preparation, centers):
+        after, found = super().update(before, samples, preparation, centers)
+        if found.offset_counts is None:
+            found = found._replace(offset_counts=_one_offset(samples))
+        return after, found
+
+    def step(self, samples):
+        return WindowStep(samples) if isinstance(samples, Windows) else GainStep(samples)
+
+
+def _one_offset(samples):
+    """The counts of windows that hold one patch."""
+    return torch.full((1, 1), len(samples))
+
+
+#: The choices of `algorithm`: learners of patches.
+LEARNERS = {"lloyd": Lloyd, "spherical": Spherical, "random": RandomPatches}
