@@ -1,0 +1,306 @@
+"""The images of each cluster, from the nearest to its centre to the farthest."""
+
+import math
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+
+from .._cluster_classifier import centers_of, one_cluster_per_sample
+from ..metrics import match_clusters
+from ._figure import figure_and_axes, points_per_pixel
+from ._mosaic import as_drawable, as_images, in_columns, join_tiles
+
+
+class ClusterGalleryDisplay:
+    """The most and the least typical images of each cluster.
+
+    Each cluster is a row: on the left the images nearest to its centre, on the right, after a
+    gap, those furthest from it. The title of a row tells the size of the cluster and, where
+    classes are known, its most frequent class and the share of that class.
+
+    Make it with :meth:`from_estimator` or :meth:`from_predictions`, or directly.
+
+    Parameters
+    ----------
+    images : array-like of shape (n_samples, height, width) or (n_samples, height, width, C)
+        The images. uint8 values are taken as 0..255; all others are scaled from the smallest to
+        the largest value drawn, unless they are between 0 and 1.
+
+    labels : array-like of shape (n_samples,)
+        The cluster of each image.
+
+    distances : array-like of shape (n_samples,), default=None
+        The distance of each image to the centre of its cluster. `None`: the distance between the
+        pixels of the image and those of the mean image of the cluster.
+
+    y : array-like of shape (n_samples,), default=None
+        The classes, for the titles of the rows.
+
+    Attributes
+    ----------
+    im_ : matplotlib AxesImage
+        All images, as one mosaic.
+
+    text_ : list of matplotlib Text
+        The titles of the rows, clusters in sorted order.
+
+    ax_ : matplotlib Axes
+        The axes drawn into.
+
+    figure_ : matplotlib Figure
+        The figure of the axes.
+
+    See Also
+    --------
+    ContingencyDisplay : Counts instead of images.
+    FilterDisplay : The centres themselves.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_kmfeat.displays import ClusterGalleryDisplay
+    >>> X, y = load_digits(return_X_y=True)
+    >>> kmeans = KMeans(n_clusters=10, random_state=0).fit(X)
+    >>> display = ClusterGalleryDisplay.from_estimator(kmeans, X, y=y, image_shape=(8, 8))
+    >>> len(display.text_)
+    10
+    """
+
+    def __init__(self, images, labels, distances=None, *, y=None):
+        self.images = images
+        self.labels = labels
+        self.distances = distances
+        self.y = y
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, y=None, image_shape=None, ax=None, **plot_params):
+        """Draw the clusters that a fitted estimator finds in images.
+
+        The distances to the centres are what the estimator's `transform` returns, if these are
+        one column for each cluster and smallest for the predicted one, as in
+        :class:`~sklearn.cluster.KMeans`. Otherwise, if the estimator has `cluster_centers_` with
+        as many columns as the output of `transform`, it is the distance between the two; and
+        otherwise the distance of the pixels to those of the mean image of the cluster.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted clusterer with `predict`.
+
+        X : array-like
+            The images, in a form that the clusterer takes.
+
+        y : array-like of shape (n_samples,), default=None
+            The classes, for the titles of the rows.
+
+        image_shape : tuple of int, default=None
+            (height, width) or (height, width, C), when the rows of `X` are flattened images.
+
+        ax : matplotlib Axes, default=None
+            The axes to draw into. `None`: a new figure.
+
+        **plot_params : dict
+            More parameters of :meth:`plot`.
+
+        Returns
+        -------
+        display : ClusterGalleryDisplay
+            The drawn display.
+        """
+        labels = one_cluster_per_sample(estimator.predict(X), type(estimator).__name__)
+        distances = _distances_to_own_center(estimator, X, labels)
+        return cls.from_predictions(
+            X, labels, distances, y=y, image_shape=image_shape, ax=ax, **plot_params
+        )
+
+    @classmethod
+    def from_predictions(
+        cls, X, labels, distances=None, *, y=None, image_shape=None, ax=None, **plot_params
+    ):
+        """Draw given clusters of images.
+
+        Parameters
+        ----------
+        X : array-like
+            The images: (n_samples, height, width), (n_samples, height, width, C), or flattened
+            with `image_shape`.
+
+        labels : array-like of shape (n_samples,)
+            The cluster of each image.
+
+        distances : array-like of shape (n_samples,), default=None
+            The distance of each image to the centre of its cluster. `None`: the distance between
+            the pixels of the image and those of the mean image of the cluster.
+
+        y : array-like of shape (n_samples,), default=None
+            The classes, for the titles of the rows.
+
+        image_shape : tuple of int, default=None
+            (height, width) or (height, width, C), when the rows of `X` are flattened images.
+
+        ax : matplotlib Axes, default=None
+            The axes to draw into. `None`: a new figure.
+
+        **plot_params : dict
+            More parameters of :meth:`plot`.
+
+        Returns
+        -------
+        display : ClusterGalleryDisplay
+            The drawn display.
+        """
+        images = as_images(X, image_shape)
+        return cls(images, labels, distances, y=y).plot(ax=ax, **plot_params)
+
+    def plot(self, *, ax=None, n_images=8, n_cols=None, cmap="gray", imshow_kw=None, text_kw=None):
+        """Draw the gallery.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            The axes to draw into. `None`: a new figure, large enough for the clusters.
+
+        n_images : int, default=8
+            How many images of each kind are drawn: the `n_images` most typical ones and as many
+            of the least typical. A cluster with fewer images than that is split in two halves.
+
+        n_cols : int, default=None
+            Number of clusters side by side. `None`: one for up to 12 clusters, two for up to 60,
+            then three.
+
+        cmap : str or matplotlib Colormap, default="gray"
+            The colours of images with one channel.
+
+        imshow_kw : dict, default=None
+            More keywords for `ax.imshow`.
+
+        text_kw : dict, default=None
+            More keywords for the titles of the rows.
+
+        Returns
+        -------
+        self : ClusterGalleryDisplay
+            The display.
+        """
+        images, labels = as_images(self.images, None), np.asarray(self.labels)
+        check_consistent_length(images, labels, self.distances, self.y)
+        distances = self.distances
+        if distances is None:
+            distances = _distances_to_mean_image(images, labels)
+        clusters = np.unique(labels)
+        n_cols = n_cols or (1 if len(clusters) <= 12 else 2 if len(clusters) <= 60 else 3)
+        n_rows = math.ceil(len(clusters) / n_cols)
+
+        chosen = [_extremes(labels == k, np.asarray(distances), n_images) for k in clusters]
+        blocks = _gallery_blocks(_drawn_images(images, chosen, n_images))
+        tile_height, (height, width) = images.shape[1], blocks.shape[1:3]
+        gap = tile_height // 4, tile_height
+        mosaic = join_tiles(in_columns(blocks, n_rows), gap)
+
+        inches = (0.45 if n_cols == 1 else 0.36) / tile_height
+        size = (mosaic.shape[1] * inches, mosaic.shape[0] * inches)
+        self.figure_, self.ax_ = figure_and_axes(ax, size)
+        options = {"cmap": cmap, "vmin": 0, "vmax": 1}
+        self.im_ = self.ax_.imshow(mosaic, **(options | (imshow_kw or {})))
+        self.ax_.set_axis_off()
+
+        strip = height - tile_height
+        font_size = min(10, 0.75 * strip * points_per_pixel(self.ax_, mosaic))
+        options = {"fontsize": font_size, "va": "center", "ha": "left"} | (text_kw or {})
+        self.text_ = []
+        for i, cluster in enumerate(clusters):
+            left = i // n_rows * (width + gap[1])
+            middle = i % n_rows * (height + gap[0]) + strip / 2
+            title = _gallery_title(cluster, labels == cluster, self.y)
+            self.text_.append(self.ax_.text(left, middle, title, **options))
+            if i % n_rows == 0:
+                self.ax_.text(left + width, middle, "least typical", **(options | {"ha": "right"}))
+        return self
+
+
+def _distances_to_own_center(estimator, X, labels):
+    """Distance of each sample to the centre of its cluster, as the estimator has it, or None."""
+    if not hasattr(estimator, "transform"):
+        return None
+    embedding = np.asarray(estimator.transform(X))
+    if embedding.ndim != 2:
+        return None
+    if np.mean(embedding.argmin(axis=1) == labels) > 0.99:  # rounding may break a tie otherwise
+        return embedding[np.arange(len(labels)), labels]
+    centers = centers_of(estimator)
+    if centers is None or centers.shape[1] != embedding.shape[1]:
+        return None
+    return np.linalg.norm(embedding - centers[labels], axis=1)
+
+
+def _distances_to_mean_image(images, labels):
+    """Distance between each image and the mean image of its cluster."""
+    images = np.asarray(images)
+    distances = np.empty(len(images))
+    for cluster in np.unique(labels):
+        members = labels == cluster
+        pixels = images[members].reshape(members.sum(), -1).astype(np.float64)
+        distances[members] = np.linalg.norm(pixels - pixels.mean(axis=0), axis=1)
+    return distances
+
+
+def _extremes(members, distances, n_images):
+    """Indices of the nearest and of the furthest members, both from near to far."""
+    members = np.flatnonzero(members)
+    ordered = members[np.argsort(distances[members], kind="stable")]
+    n_near = min(n_images, math.ceil(len(ordered) / 2))
+    n_far = min(n_images, len(ordered) - n_near)
+    return ordered[:n_near], ordered[len(ordered) - n_far :]
+
+
+def _drawn_images(images, chosen, n_images):
+    """Read the chosen images as (n_clusters, 2, n_images, h, w[, 3]), values in 0..1 or NaN."""
+    index = np.concatenate([group for pair in chosen for group in pair])
+    drawn = images[index]
+    tiles = as_drawable(_unit_range(drawn))
+    gallery = np.full((len(chosen), 2, n_images, *tiles.shape[1:]), np.nan)
+    start = 0
+    for row, pair in enumerate(chosen):
+        for side, group in enumerate(pair):
+            gallery[row, side, : len(group)] = tiles[start : start + len(group)]
+            start += len(group)
+    return gallery
+
+
+def _unit_range(images):
+    """Scale pixel values into 0..1."""
+    if images.dtype == np.uint8:
+        return images / 255.0
+    images = images.astype(np.float64)
+    low, high = images.min(), images.max()
+    if low >= 0 and high <= 1:
+        return images
+    return (images - low) / (high - low if high > low else 1)
+
+
+def _gallery_blocks(gallery):
+    """Make one image of each cluster: room for a title, below it both groups of images."""
+    height, width = gallery.shape[3:5]
+    gap = max(1, width // 28)
+    groups = [_mosaic_rows(gallery[:, side], gap) for side in (0, 1)]
+    blank = np.full_like(groups[0][:, :, : width // 2], np.nan)
+    blocks = np.concatenate([groups[0], blank, groups[1]], axis=2)
+    strip = round(0.5 * height)
+    pad = [(0, 0), (strip, 0), (0, 0)] + [(0, 0)] * (blocks.ndim - 3)
+    return np.pad(blocks, pad, constant_values=np.nan)
+
+
+def _mosaic_rows(tiles, gap):
+    """Join (n, columns, h, w[, 3]) tiles to n images of one row each."""
+    return np.stack([join_tiles(row[np.newaxis], (0, gap)) for row in tiles])
+
+
+def _gallery_title(cluster, members, y):
+    size = np.count_nonzero(members)
+    title = f"cluster {cluster} · {size} {'image' if size == 1 else 'images'}"
+    if y is None:
+        return title
+    y = np.asarray(y)[members]
+    (name,) = match_clusters(y, np.zeros(size, dtype=int)).values()
+    return f"{title} · {name} ({np.mean(y == name):.0%})"

@@ -1,0 +1,111 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture
+
+from sklearn_kmfeat.displays import (
+    ClusterGalleryDisplay,
+)
+
+
+class TestClusterGalleryDisplay:
+    def test_most_and_least_typical(self, images):
+        labels = np.repeat([4, 9], [8, 4])
+        distances = np.array([5, 3, 1, 0, 2, 4, 6, 7, 3, 2, 1, 0])
+        display = ClusterGalleryDisplay(images, labels, distances).plot(n_images=3)
+        mosaic = display.im_.get_array()
+        gap, first, second = 2, 2, 9  # of half a tile; rows where the images begin
+        for top, near, far in [(first, [3, 2, 4], [0, 6, 7]), (second, [11, 10], [9, 8])]:
+            columns = [5 * i for i in range(3)]
+            right = [14 + gap + 5 * i for i in range(3)]
+            lefts = columns[: len(near)] + right[: len(far)]
+            for left, index in zip(lefts, near + far, strict=True):
+                drawn = mosaic[top : top + 4, left : left + 4]
+                np.testing.assert_array_equal(drawn, images[index])
+        assert np.ma.getmaskarray(mosaic)[second:, 10:14].all()
+
+    def test_titles(self, images):
+        labels = np.repeat([0, 1], [8, 4])
+        y = np.array(["cat"] * 6 + ["dog"] * 6)
+        display = ClusterGalleryDisplay.from_predictions(images, labels, y=y)
+        assert [text.get_text() for text in display.text_] == [
+            "cluster 0 · 8 images · cat (75%)",
+            "cluster 1 · 4 images · dog (100%)",
+        ]
+        display = ClusterGalleryDisplay.from_predictions(images, labels)
+        assert display.text_[1].get_text() == "cluster 1 · 4 images"
+        display = ClusterGalleryDisplay.from_predictions(list(images[:1]), [3])
+        assert display.text_[0].get_text() == "cluster 3 · 1 image"
+
+    def test_from_kmeans_uses_its_distances(self, fitted, images):
+        X = images.reshape(12, 16)
+        display = ClusterGalleryDisplay.from_estimator(fitted, X, image_shape=(4, 4))
+        expected = fitted.transform(X).min(axis=1)
+        np.testing.assert_array_equal(display.distances, expected)
+        assert display.images.shape == (12, 4, 4)
+
+    def test_from_an_embedding_with_centers(self, fitted, images):
+        X = images.reshape(12, 16)
+        embedding = SimpleNamespace(
+            predict=fitted.predict,
+            transform=lambda X: X,
+            cluster_centers_=fitted.cluster_centers_,
+        )
+        display = ClusterGalleryDisplay.from_estimator(embedding, X, image_shape=(4, 4))
+        np.testing.assert_allclose(display.distances, fitted.transform(X).min(axis=1))
+
+    def test_without_transform_the_mean_image_is_the_centre(self, images):
+        X = images.reshape(12, 16) + np.random.RandomState(0).rand(12, 16) / 100
+        mixture = GaussianMixture(2, covariance_type="spherical", random_state=0).fit(X)
+        display = ClusterGalleryDisplay.from_estimator(mixture, X, image_shape=(4, 4), n_images=1)
+        assert display.distances is None
+        dark = X[:8]
+        nearest = np.linalg.norm(dark - dark.mean(axis=0), axis=1).argmin()
+        row = int(mixture.predict(X)[0])
+        drawn = display.im_.get_array()[2 + 7 * row : 6 + 7 * row, :4]
+        np.testing.assert_allclose(drawn, dark[nearest].reshape(4, 4))
+
+    def test_uint8_int_and_float_look_alike(self, images):
+        labels = np.repeat([0, 1], [8, 4])
+        levels = np.round(images * 255)
+        levels[0], levels[11] = 0, 255
+        drawn = [
+            ClusterGalleryDisplay.from_predictions(X, labels).im_.get_array()
+            for X in (levels.astype(np.uint8), levels.astype(int), levels, levels / 255)
+        ]
+        for other in drawn[1:]:
+            np.testing.assert_allclose(other, drawn[0])
+
+    def test_colour_and_unchanged_images(self):
+        images = np.random.RandomState(0).randint(0, 256, (6, 4, 5, 3)).astype(np.uint8)
+        images.flags.writeable = False
+        display = ClusterGalleryDisplay.from_predictions(images, [0] * 6, n_images=3)
+        assert display.images is images
+        mosaic = display.im_.get_array()
+        assert mosaic.shape == (2 + 4, 3 * 6 - 1 + 2 + 3 * 6 - 1, 3)
+        np.testing.assert_array_equal(mosaic[:2], 1.0)
+
+    @pytest.mark.parametrize(("n_clusters", "n_columns"), [(10, 1), (50, 2), (100, 3)])
+    def test_many_clusters_are_laid_out_in_columns(self, n_clusters, n_columns):
+        labels = np.arange(2 * n_clusters) % n_clusters
+        images = np.random.RandomState(0).rand(2 * n_clusters, 4, 4)
+        display = ClusterGalleryDisplay.from_predictions(images, labels, n_images=1)
+        assert len(display.text_) == n_clusters
+        assert len({text.get_position()[0] for text in display.text_}) == n_columns
+        height, width = display.im_.get_array().shape
+        for text in display.text_:
+            x, y = text.get_position()
+            assert 0 <= x < width
+            assert 0 <= y < height
+
+    def test_errors(self, images, fitted):
+        with pytest.raises(ValueError, match="need an image_shape"):
+            ClusterGalleryDisplay.from_predictions(images.reshape(12, 16), np.zeros(12))
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            ClusterGalleryDisplay.from_predictions(images, np.zeros(5))
+        with pytest.raises(ValueError, match="images of one size"):
+            ClusterGalleryDisplay.from_predictions([np.ones((4, 4)), np.ones((5, 4))], [0, 1])
+        many = SimpleNamespace(predict=lambda X: np.zeros((12, 2, 2)))
+        with pytest.raises(ValueError, match="One cluster for each sample"):
+            ClusterGalleryDisplay.from_estimator(many, images)
