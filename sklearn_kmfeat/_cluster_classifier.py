@@ -15,9 +15,9 @@ from .metrics import STRATEGIES, match_clusters, purity_score
 class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Predict classes by clusters that were found without labels.
 
-    The clusterer is fitted without `y`; the labels only say, afterwards, which class each cluster
-    stands for. So the accuracy of this classifier is the accuracy of the clustering, and any
-    clustering can be tuned with :class:`~sklearn.model_selection.GridSearchCV`. Few labelled
+    The clusterer is fitted without `y`; the labels only decide, afterwards, which class each
+    cluster stands for. So the accuracy of this classifier is the accuracy of the clustering, and
+    any clustering can be tuned with :class:`~sklearn.model_selection.GridSearchCV`. Few labelled
     samples are enough, one for each cluster.
 
     Parameters
@@ -201,7 +201,7 @@ def one_cluster_per_sample(labels, name):
 
 
 def _is_unknown(y):
-    """Tell which labels say that the class is not known."""
+    """Which labels mean that the class is not known."""
     if y.dtype.kind in "OUS":
         return np.array([label is None or label == -1 for label in y.tolist()])
     two_classes = np.array_equal(np.unique(y), [-1, 1])
@@ -214,7 +214,7 @@ def _most_frequent(y):
 
 
 def centers_of(clusterer):
-    """Find the cluster centres of a clusterer or of the last step of a Pipeline, if any."""
+    """Find the cluster centers of a clusterer or of the last step of a Pipeline, if any."""
     final = clusterer[-1] if isinstance(clusterer, Pipeline) else clusterer
     centers = getattr(final, "cluster_centers_", None)
     if issparse(centers):
@@ -223,7 +223,7 @@ def centers_of(clusterer):
 
 
 def _as_floats_of(centers, X):
-    """Cast float rows to the type of the centres: `KMeans.predict` refuses any other."""
+    """Cast float rows to the type of the centers: `KMeans.predict` refuses any other."""
     is_array = isinstance(X, np.ndarray) or issparse(X)
     if centers is None or not is_array or X.ndim != 2 or X.dtype.kind != "f":
         return X
@@ -240,14 +240,14 @@ def _complete(match, labels, centers, default_class):
 
 
 def _number_rows_of(clusters, centers):
-    """Tell whether the clusters are row numbers of the centres."""
+    """Tell whether the clusters are row numbers of the centers."""
     if centers is None or clusters.dtype.kind not in "iu":
         return False
     return clusters[0] >= 0 and clusters[-1] < centers.shape[0]
 
 
 def _complete_by_centers(match, centers):
-    """Give every centre the class of the nearest centre that has one."""
+    """Give every center the class of the nearest center that has one."""
     labelled = np.array(list(match))
     nearest = labelled[pairwise_distances_argmin(centers, centers[labelled])].tolist()
     return {k: match.get(k, match[near]) for k, near in enumerate(nearest)}

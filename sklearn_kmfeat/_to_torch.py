@@ -193,8 +193,8 @@ class Concatenation(nn.Module):
 
     def forward(self, x):
         """Features (n, sum of all)."""
-        found = zip(self.parts, self.weights, strict=True)
-        return torch.cat([part(x) * weight for part, weight in found], 1)
+        pairs = zip(self.parts, self.weights, strict=True)
+        return torch.cat([part(x) * weight for part, weight in pairs], 1)
 
 
 class Contrast(nn.Module):

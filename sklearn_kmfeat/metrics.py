@@ -7,6 +7,8 @@ from scipy.sparse import coo_array
 from sklearn.utils import check_array, check_consistent_length
 from torch.nn.functional import unfold
 
+__all__ = ["filter_redundancy", "match_clusters", "purity_score"]
+
 
 def purity_score(labels_true, labels_pred, *, sample_weight=None, adjusted=False):
     """Share of the samples that belong to the most frequent class of their cluster.
@@ -150,7 +152,7 @@ def filter_redundancy(filters):
     Returns
     -------
     ndarray of shape (K,)
-        Between 0 and 1. 1 says that a filter equals another one, up to a factor; 0 that it
+        Between 0 and 1. 1: a filter equals another one, up to a factor; 0 that it
         overlaps with none, or that it is zero, or alone.
 
     Raises

@@ -11,7 +11,12 @@ from sklearn.base import BaseEstimator
 
 import sklearn_kmfeat
 
-PUBLIC_MODULES = ["sklearn_kmfeat", "sklearn_kmfeat.datasets"]
+PUBLIC_MODULES = [
+    "sklearn_kmfeat",
+    "sklearn_kmfeat.datasets",
+    "sklearn_kmfeat.displays",
+    "sklearn_kmfeat.metrics",
+]
 API_PAGE = Path(__file__).parents[1] / "docs" / "api.rst"
 
 
@@ -44,6 +49,24 @@ def test_all_is_sorted_and_importable(module_name):
     module = importlib.import_module(module_name)
     assert list(module.__all__) == sorted(set(module.__all__))
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_completion_shows_public_names_only():
+    modules = {name.rpartition(".")[2] for name in PUBLIC_MODULES[1:]}
+    shown = {name for name in dir(sklearn_kmfeat) if not name.startswith("_")}
+    assert shown - modules == set(sklearn_kmfeat.__all__)
+    shown = {name for name in dir(sklearn_kmfeat.displays) if not name.startswith("_")}
+    assert shown == set(sklearn_kmfeat.displays.__all__)
+
+
+def test_other_modules_are_private():
+    infos = pkgutil.walk_packages(sklearn_kmfeat.__path__, "sklearn_kmfeat.")
+    public = {info.name for info in infos if "._" not in info.name}
+    assert public == set(PUBLIC_MODULES[1:])
+
+
+def test_types_are_announced():
+    assert (Path(sklearn_kmfeat.__file__).parent / "py.typed").is_file()
 
 
 def test_every_estimator_is_exported():

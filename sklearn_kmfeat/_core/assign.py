@@ -1,13 +1,13 @@
-"""Which centre each row belongs to: the step in which k-means spends its time."""
+"""Which center each row belongs to: the step in which k-means spends its time."""
 
 import torch
 
 # Products of one tile stay in the second-level cache of a CPU, and fill a GPU.
 _CPU_TILE_BYTES = 12 * 2**20
 _GPU_TILE_BYTES = 256 * 2**20
-# Centres whose maximum is taken together, where there are many.
+# Centers whose maximum is taken together, where there are many.
 _GROUP = 64
-# From so many centres on, maxima of groups are faster than the place of the maximum.
+# From so many centers on, maxima of groups are faster than the place of the maximum.
 _MANY_CENTERS = 256
 # Of so many float32 rows a float32 sum keeps its digits.
 _ROWS_PER_SUM = 8192
@@ -20,11 +20,11 @@ def nearest(
     direction: bool = False,
     tile_bytes: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The best centre of every row and its score.
+    """The best center of every row and its score.
 
     A maximum vectorises and an arg-max does not, so the arg-max is made of maxima: over
-    many centres, first of groups of them and then inside the winning group; over few
-    centres, of their places in the list where they reach the maximum.
+    many centers, first of groups of them and then inside the winning group; over few
+    centers, of their places in the list where they reach the maximum.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def nearest(
     centers : tensor of shape (k, d)
     direction : bool, default=False
         False: the Euclidean nearest, score ``x.c - |c|^2 / 2``. True: the largest
-        ``|x.c|``, the code of gain-shape quantisation. The first centre wins a tie.
+        ``|x.c|``, the code of gain-shape quantisation. The first center wins a tie.
     tile_bytes : int or None, default=None
         Memory for the products of some rows; None: what suits the device.
 
@@ -41,7 +41,7 @@ def nearest(
     labels : int64 tensor of shape (n,)
     scores : tensor of shape (n,)
     """
-    # The norms are one more column of the centres, met by a one in the rows: the product
+    # The norms are one more column of the centers, met by a one in the rows: the product
     # then gives the score itself, without another pass over it.
     bias = torch.zeros_like(centers[:, :1])
     if not direction:
@@ -57,7 +57,7 @@ def nearest(
 def _among_many(X, matrix, direction, labels, scores, tile_bytes):
     """Products with the rows first; arg-max of groups, then inside the winning group."""
     missing = -len(matrix) % _GROUP
-    # Copies of the last centre never win against it: it comes first.
+    # Copies of the last center never win against it: it comes first.
     columns = torch.cat([matrix, matrix[-1:].expand(missing, -1)]).T.contiguous()
     step = _rows_per_tile(X, columns.shape[1], tile_bytes)
     product = X.new_empty(min(step, len(X)), columns.shape[1])
@@ -76,7 +76,7 @@ def _among_many(X, matrix, direction, labels, scores, tile_bytes):
 
 
 def _among_few(X, matrix, direction, labels, scores, tile_bytes):
-    """Products with the centres first; the first place that reaches the maximum."""
+    """Products with the centers first; the first place that reaches the maximum."""
     k = len(matrix)
     step = max(1, _rows_per_tile(X, k, tile_bytes) // 8)
     product = X.new_empty(k * min(step, len(X)))
@@ -151,7 +151,7 @@ def label_sums(
 def squared_errors(
     X: torch.Tensor, centers: torch.Tensor, labels: torch.Tensor, tile_bytes: int = _CPU_TILE_BYTES
 ) -> torch.Tensor:
-    """|x - centre|^2 of every row (n,), from the differences, a chunk at a time."""
+    """|x - center|^2 of every row (n,), from the differences, a chunk at a time."""
     errors = X.new_empty(len(X))
     step = max(1, tile_bytes // (X.element_size() * X.shape[1]))
     for start in range(0, len(X), step):

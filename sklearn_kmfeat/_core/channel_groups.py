@@ -65,7 +65,7 @@ def square_similarities(rows: torch.Tensor, chunk_bytes: int = CHUNK_BYTES) -> t
 
     The measure of Coates & Ng (NIPS 2011). Each pair of channels, scaled to variance
     one, is whitened by its own symmetric 2x2 matrix; the squares of the two results then
-    say whether the channels are strong at the same places, whatever their signs. All
+    show whether the channels are strong at the same places, whatever their signs. All
     pairs follow from a few products of matrices, for the squares are polynomials of
     degree four in the channels.
 

@@ -42,8 +42,8 @@ def contrast_normalize(
     tensor
         Of the same shape.
     """
-    centred, scale = centre_and_scale(x, eps, dim, out, scratch)
-    return torch.mul(centred, scale, out=out)
+    centered, scale = centre_and_scale(x, eps, dim, out, scratch)
+    return torch.mul(centered, scale, out=out)
 
 
 def centre_and_scale(
@@ -53,7 +53,7 @@ def centre_and_scale(
     out: torch.Tensor | None = None,
     scratch: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The two factors of `contrast_normalize`: what is centred, and what it is multiplied by.
+    """The two factors of `contrast_normalize`: what is centered, and what it is multiplied by.
 
     Parameters
     ----------
@@ -62,18 +62,18 @@ def centre_and_scale(
 
     Returns
     -------
-    centred : tensor
+    centered : tensor
         Of the shape of `x`.
     scale : tensor
         Of length one along `dim`; zero where the vector is constant up to rounding.
     """
     mean = x.mean(dim, keepdim=True)
-    centred = torch.sub(x, mean, out=out)
-    squares = torch.mul(centred, centred, out=scratch)
+    centered = torch.sub(x, mean, out=out)
+    squares = torch.mul(centered, centered, out=scratch)
     var = squares.sum(dim, keepdim=True) / max(x.shape[dim] - 1, 1)
     rounding = (_ROUNDINGS * torch.finfo(x.dtype).eps * mean).square()
     flat = var <= rounding
-    return centred, (var + eps).masked_fill(flat, 1.0).rsqrt().masked_fill(flat, 0.0)
+    return centered, (var + eps).masked_fill(flat, 1.0).rsqrt().masked_fill(flat, 0.0)
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ class ContrastVariance:
     def of(cls, x: torch.Tensor) -> "ContrastVariance":
         """That of vectors (..., d)."""
         width = x.shape[-1]
-        centred = x - x.mean(-1, keepdim=True)
+        centered = x - x.mean(-1, keepdim=True)
         wide = torch.float32 if x.device.type == "mps" else torch.float64
-        total = centred.square_().sum(-1).sum(dtype=wide).item()
+        total = centered.square_().sum(-1).sum(dtype=wide).item()
         return cls(total / max(width - 1, 1), x.numel() // width)
 
     def __add__(self, other: "ContrastVariance") -> "ContrastVariance":

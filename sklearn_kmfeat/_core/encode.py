@@ -104,7 +104,7 @@ def project(filters: torch.Tensor, affinity: str, whitening: Whitening | None = 
     filters = filters.to(dtype if filters.device.type == "mps" else torch.float64)
     origin = None
     if whitening is None and affinity != "response":
-        filters, origin = _centred(filters)
+        filters, origin = _centered(filters)
         origin = None if origin is None else origin.to(dtype)
     squares = filters.square().sum(1, keepdim=True)
     if affinity == "distance":
@@ -128,7 +128,7 @@ def _as_product(whitening, like, dtype):
     return affine.to(dtype)
 
 
-def _centred(filters):
+def _centered(filters):
     """Filters around their mean, and the mean as a column, where it is large."""
     origin = filters.detach().mean(0, keepdim=True)
     spread = (filters.detach() - origin).square().sum(1).mean()

@@ -2,7 +2,7 @@
 
 An encoder is one function and one entry in `ENCODERS`. It gets the affinities of all
 locations to all filters, (L, K), may overwrite them, and returns the codes, (L, K).
-The entry says which affinity it gets:
+The entry names the affinity it gets:
 
 ``"response"``
     d.x, the inner product with the whitened patch;

@@ -150,14 +150,14 @@ def gain_shape(
     centers = unit_length(centers)
     n_iter, stop = 0, False
     for n_iter in range(1, max_iter + 1):
-        found = step(centers)
-        new = unit_length(found.sums + damping * centers)
+        totals = step(centers)
+        new = unit_length(totals.sums + damping * centers)
         # A filter of zeros wins rows of zeros, and would stay.
-        moved = move_empty(new, found.counts * new.any(1), found.worst)
+        moved = move_empty(new, totals.counts * new.any(1), totals.worst)
         new = unit_length(new)
         shift = float((new - centers).norm())
         centers = new
-        stop = bool(on_iteration is not None and on_iteration(centers, found.inertia))
+        stop = bool(on_iteration is not None and on_iteration(centers, totals.inertia))
         if stop or (not moved and shift <= tol * len(centers) ** 0.5):
             break
     return assigned(step, centers, n_iter, unit_length)._replace(stopped=stop)

@@ -1,4 +1,4 @@
-"""Lloyd's algorithm, for rows in memory or for any step that adds up what its rows say.
+"""Lloyd's algorithm, for rows in memory or for any step that adds up rows.
 
     centers -> step -> Sums -> new centers -> step -> ...
 
@@ -15,12 +15,12 @@ import torch
 from .assign import label_sums, nearest, squared_errors
 from .seeding import is_far_from_zero, without_repeats
 
-# Times that centres which win nothing are moved at the end. Two are enough on data whose rows
-# differ; more are needed where many rows are equal, and then most centres are dropped anyway.
+# Times that centers which win nothing are moved at the end. Two are enough on data whose rows
+# differ; more are needed where many rows are equal, and then most centers are dropped anyway.
 _REPAIRS = 20
-# Rows are looked at for each centre to be moved, since some may be equal.
+# Rows are looked at for each center to be moved, since some may be equal.
 _CANDIDATES = 4
-# An error this small beside the squared norm of its row is rounding: the row is its centre.
+# An error this small beside the squared norm of its row is rounding: the row is its center.
 _ROUNDING = 1e-10
 
 
@@ -31,7 +31,7 @@ class Dictionary(NamedTuple):
     ----------
     centers : tensor of shape (k, d)
     counts : int64 tensor of shape (k,)
-        Rows that each centre wins.
+        Rows that each center wins.
     inertia : float
         Sum of squared errors of the rows.
     n_iter : int
@@ -54,14 +54,14 @@ class Dictionary(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """What rows say about their centres; the sums of two sets of rows merge with ``+``.
+    """Rows added up by the center they are assigned to; those of two sets of rows merge with ``+``.
 
     Attributes
     ----------
     sums : tensor of shape (k, d)
-        Of the rows of each centre, each times its gain where centres have unit length.
+        Of the rows of each center, each times its gain where centers have unit length.
     counts : int64 tensor of shape (k,)
-        Rows of each centre.
+        Rows of each center.
     inertia : float
         Sum of squared errors.
     norm : float
@@ -69,12 +69,12 @@ class Sums:
     worst : callable
         From an int m to the m rows with the largest errors, (at most m, d), and these errors,
         in descending order; rows without an error are left out. A function, since it takes
-        another pass and is asked for only when a centre lost all its rows.
+        another pass and is asked for only when a center lost all its rows.
     n_changed : int or None
-        Rows that changed their centre since the last step, where the step knows.
+        Rows that changed their center since the last step, where the step knows.
     gains, squared_gains : float64 tensors of shape (k,) or None
-        Sums of the gains of each centre's rows, and of their squares; only where asked for as
-        `exact`, and for centres of unit length. None: each gain is one.
+        Sums of the gains of each center's rows, and of their squares; only where asked for as
+        `exact`, and for centers of unit length. None: each gain is one.
     offset_counts : int64 tensor or None
         Of windows, how often each place was chosen.
     """
@@ -112,7 +112,7 @@ def _added(a, b):
 
 
 class Step(Protocol):
-    """From centres to what the rows say about them.
+    """From centers to the sums of the rows that are assigned to them.
 
     Called once in each iteration, and with ``exact=True`` for the dictionary that comes out: then
     the inertia is summed from the differences themselves, and gains are given.
@@ -125,7 +125,7 @@ class Step(Protocol):
 class RowStep:
     """The step of Lloyd's algorithm over rows in memory.
 
-    It remembers the labels of the last step, so that only rows which changed their centre are
+    It remembers the labels of the last step, so that only rows which changed their center are
     added and subtracted.
 
     Parameters
@@ -154,8 +154,8 @@ class RowStep:
             errors, inertia = None, self._expanded_inertia(sums, counts, centers)
 
         def worst(m):
-            found = squared_errors(rows, centers, labels) if errors is None else errors
-            return worst_rows(m, found, self.norms, rows.__getitem__)
+            known = squared_errors(rows, centers, labels) if errors is None else errors
+            return worst_rows(m, known, self.norms, rows.__getitem__)
 
         n_changed = len(rows) if before is None else int((labels != before).sum())
         return Sums(sums, counts, inertia, self.norm, worst, n_changed)
@@ -196,8 +196,8 @@ def kmeans(
         shifted = on_iteration and (
             lambda centers, inertia: on_iteration(centers + offset, inertia)
         )
-        found = kmeans(X - offset, centers - offset, **limits, on_iteration=shifted)
-        return found._replace(centers=found.centers + offset)
+        around_zero = kmeans(X - offset, centers - offset, **limits, on_iteration=shifted)
+        return around_zero._replace(centers=around_zero.centers + offset)
     return lloyd(RowStep(X), centers, **limits, on_iteration=on_iteration)
 
 
@@ -209,25 +209,25 @@ def lloyd(
     tol: float,
     on_iteration: Callable | None = None,
 ) -> Dictionary:
-    """Lloyd's algorithm from given centres.
+    """Lloyd's algorithm from given centers.
 
-    Centres that win nothing move to the rows that are farthest from theirs. When no
-    such row is left, because the data has fewer different rows than centres, they are
-    dropped; so every centre that comes out wins at least one row.
+    Centers that win nothing move to the rows that are farthest from theirs. When no
+    such row is left, because the data has fewer different rows than centers, they are
+    dropped; so every center that comes out wins at least one row.
 
     Parameters
     ----------
     step : Step
-        Of Euclidean centres, such as `RowStep`.
+        Of Euclidean centers, such as `RowStep`.
     centers : tensor of shape (k, d)
         Where to start; not changed.
     max_iter : int
     tol : float
-        Stop when the squared movement of all centres together is at most this times
-        the mean square of the values; or when no row changes its centre.
+        Stop when the squared movement of all centers together is at most this times
+        the mean square of the values; or when no row changes its center.
     on_iteration : callable or None, default=None
         Called as ``on_iteration(centers, inertia)`` after each iteration, with the
-        inertia under the centres before the update; a true answer stops.
+        inertia under the centers before the update; a true answer stops.
 
     Returns
     -------
@@ -235,16 +235,16 @@ def lloyd(
     """
     n_iter, stop = 0, False
     for n_iter in range(1, max_iter + 1):
-        found = step(centers)
-        counts = found.counts
-        new = found.sums / counts.clamp(min=1)[:, None]
+        totals = step(centers)
+        counts = totals.counts
+        new = totals.sums / counts.clamp(min=1)[:, None]
         new = torch.where((counts > 0)[:, None], new, centers).to(centers)
-        moved = move_empty(new, counts, found.worst)
-        stop = bool(on_iteration is not None and on_iteration(new, found.inertia))
+        moved = move_empty(new, counts, totals.worst)
+        stop = bool(on_iteration is not None and on_iteration(new, totals.inertia))
         shift = float((new - centers).square().sum())
         centers = new
-        enough = shift <= tol * found.norm / (int(counts.sum()) * centers.shape[1])
-        if stop or (not moved and (found.n_changed == 0 or enough)):
+        enough = shift <= tol * totals.norm / (int(counts.sum()) * centers.shape[1])
+        if stop or (not moved and (totals.n_changed == 0 or enough)):
             break
     return assigned(step, centers, n_iter)._replace(stopped=stop)
 
@@ -260,7 +260,7 @@ def assigned(
     n_iter: int,
     normalize: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Dictionary:
-    """Assign a last time; give every centre that wins nothing a row, or drop it.
+    """Assign a last time; give every center that wins nothing a row, or drop it.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ def assigned(
     n_iter : int
         Iterations so far.
     normalize : callable or None, default=None
-        What makes centres of rows, if they are not rows themselves.
+        What makes centers of rows, if they are not rows themselves.
 
     Returns
     -------
@@ -278,20 +278,20 @@ def assigned(
     """
     centers = centers.clone()
     for repair in range(_REPAIRS):
-        found = step(centers, exact=True)
+        totals = step(centers, exact=True)
         last = repair == _REPAIRS - 1
-        if last or not move_empty(centers, found.counts, found.worst):
+        if last or not move_empty(centers, totals.counts, totals.worst):
             break
         centers = centers if normalize is None else normalize(centers)
-    alive = found.counts > 0
-    counts, weights = found.counts[alive], found.squared_gains
+    alive = totals.counts > 0
+    counts, weights = totals.counts[alive], totals.squared_gains
     weights = counts if weights is None else weights[alive]
-    offsets = found.offset_counts
-    return Dictionary(centers[alive], counts, found.inertia, n_iter, weights, offsets)
+    offsets = totals.offset_counts
+    return Dictionary(centers[alive], counts, totals.inertia, n_iter, weights, offsets)
 
 
 def move_empty(centers: torch.Tensor, counts: torch.Tensor, worst: Callable) -> bool:
-    """Put centres without rows, in place, on the rows with the largest errors.
+    """Put centers without rows, in place, on the rows with the largest errors.
 
     Parameters
     ----------

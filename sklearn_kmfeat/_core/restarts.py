@@ -28,9 +28,9 @@ def best_of_restarts(
     samples : tensor of shape (n, d), or Windows
         Anything with a length, a device, and parts at int64 tensors.
     start : callable
-        From samples and `rng` to centres.
+        From samples and `rng` to centers.
     fit : callable
-        From samples and centres to a Dictionary. If that was `stopped`, there are no more starts.
+        From samples and centers to a Dictionary. If that was `stopped`, there are no more starts.
     n_centers : int
         That were asked for.
     n_init : int

@@ -34,8 +34,8 @@ def sample_rows(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) -> tor
 def kmeans_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) -> torch.Tensor:
     """Greedy k-means++ seeding (Arthur & Vassilvitskii 2007).
 
-    Each new centre is the best of ``2 + log(n_rows)`` rows drawn in proportion to
-    their squared distance from the centres so far, as in scikit-learn.
+    Each new center is the best of ``2 + log(n_rows)`` rows drawn in proportion to
+    their squared distance from the centers so far, as in scikit-learn.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from .preparation import Preparation
 
 @dataclass(frozen=True, eq=False)
 class RunningSums:
-    """What each filter has won so far, before whitening; two of them merge with ``+``.
+    """The patches assigned to each filter so far, before whitening; two of them merge with ``+``.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class RunningSums:
     weights : float64 tensor of shape (k,)
         Sums of the weights: the gains for filters of unit length, otherwise ones.
     counts : int64 tensor of shape (k,)
-        Patches won.
+        Patches assigned.
     """
 
     sums: torch.Tensor
@@ -32,7 +32,7 @@ class RunningSums:
 
     @classmethod
     def zero(cls, k: int, d: int) -> "RunningSums":
-        """Those of filters that have won nothing yet."""
+        """Those of filters before any patch."""
         sums = torch.zeros(k, d, dtype=torch.float64)
         return cls(sums, sums[:, :0].sum(1), torch.zeros(k, dtype=torch.int64))
 
@@ -76,7 +76,7 @@ class RunningSums:
 
     def means(self, preparation: Preparation) -> torch.Tensor:
         """Prepared means of the patches, float64 (k, d)."""
-        # A filter whose weights sum to less than one has won nothing: its sums are zeros.
+        # A filter whose weights sum to less than one has no patches: its sums are zeros.
         return self._prepared(preparation) / self.weights.clamp(min=1)[:, None]
 
     def directions(self, preparation: Preparation) -> torch.Tensor:

@@ -54,8 +54,8 @@ class Moments:
             mean += chunk.to(device).double().sum(0)
         mean /= len(rows)
         for chunk in row_chunks(rows, chunk_bytes):
-            centred = chunk.to(device).double() - mean
-            scatter.addmm_(centred.T, centred)
+            centered = chunk.to(device).double() - mean
+            scatter.addmm_(centered.T, centered)
         return cls(len(rows), mean.cpu(), scatter.cpu())
 
     def __add__(self, other: "Moments") -> "Moments":

@@ -176,9 +176,9 @@ class Windows:
         for tile in tiles:
             columns, other = self.columns(tile, columns_of(tile)), other_of(tile)
             if prepare.contrast_eps is not None:
-                centred, scale = centre_and_scale(columns, prepare.contrast_eps, 0, columns, other)
+                centered, scale = centre_and_scale(columns, prepare.contrast_eps, 0, columns, other)
                 self.divisors[:, tile] = _divisors(scale[0], self.pixels[..., tile])
-                columns = centred.mul_(scale)
+                columns = centered.mul_(scale)
             if whitening is not None:
                 columns -= mean[:, None, None]
                 torch.mm(matrix, columns.flatten(1), out=other.flatten(1))

@@ -67,8 +67,8 @@ class PatchDictionary(
     Attributes
     ----------
     _size_name, _count_name, _sample_size_name : str
-        The parameters that say how large the dictionary is, from how many samples it is learned,
-        and how large a sample is.
+        The names of the parameters for the size of the dictionary, the number of samples, and
+        the size of a sample.
     _expects_images : bool
         Whether ready patches that look like flattened images are warned about.
     """
@@ -153,7 +153,7 @@ class PatchDictionary(
 
         with torch.no_grad(), matmul_precision(self.precision):
             parts = self._training(chosen).learn(source, rng, progress, preview, streaming)
-        self._warn_if_fewer(parts)
+        _warn_if_fewer(parts, self._size_name, getattr(self, self._size_name))
         fitted = self._fitted(parts, chosen) | {"_rng": rng if streaming else None}
         progress.end(lambda: fitted)
         remember(self, X, source)
@@ -169,7 +169,7 @@ class PatchDictionary(
         their filters and updates these once. What is guaranteed: after any number of
         batches the whitening is that of all patches drawn so far, however they were
         split (for one epsilon of contrast), and each filter is the mean (spherical: the
-        direction of the gain-weighted sum; random: unchanged) of all patches it has won,
+        direction of the gain-weighted sum; random: unchanged) of all patches assigned to it,
         expressed in the current whitening. Early patches stay where they were assigned, so
         the result depends on the order of the batches, as with any mini-batch k-means.
         After `fit`, it goes on from there. Each call draws up to `n_patches` patches.
@@ -374,24 +374,26 @@ class PatchDictionary(
         """All fitted attributes."""
         attributes = chosen | attributes_of(parts)
         centers = attributes["cluster_centers_"]
-        shape = self._filter_shape(centers, attributes["image_shape_"])
+        shape = _filter_shape(self, centers, attributes["image_shape_"])
         return attributes | {"filters_": centers.reshape(len(centers), *shape)}
 
-    def _filter_shape(self, centers, image_shape):
-        size = as_pair(self.patch_size, "patch_size")
-        width = centers.shape[1]
-        if image_shape is None and width % (size[0] * size[1]):
-            return (1, 1, width)
-        return (*size, width // (size[0] * size[1]))
 
-    def _warn_if_fewer(self, parts):
-        """Warn where one of the parts has too few filters."""
-        wanted = getattr(self, self._size_name)
-        fewest = min(len(part.dictionary.centers) for part in parts)
-        if fewest < wanted:
-            what = "patches" if len(parts) == 1 else "patches of some groups of channels"
-            warn(
-                f"Only {fewest} different filters came out of {self._size_name}={wanted}: the "
-                f"{what} have no more different values than that.",
-                ConvergenceWarning,
-            )
+def _filter_shape(learner, centers, image_shape):
+    """Height, width and channels of filters (k, d); those of ready patches may have none."""
+    height, width = as_pair(learner.patch_size, "patch_size")
+    length = centers.shape[1]
+    if image_shape is None and length % (height * width):
+        return 1, 1, length
+    return height, width, length // (height * width)
+
+
+def _warn_if_fewer(parts, size_name, wanted):
+    """Warn where one of the parts has fewer filters than were asked for."""
+    fewest = min(len(part.dictionary.centers) for part in parts)
+    if fewest < wanted:
+        what = "patches" if len(parts) == 1 else "patches of some groups of channels"
+        warn(
+            f"Only {fewest} different filters came out of {size_name}={wanted}: the {what} have "
+            "no more different values than that.",
+            ConvergenceWarning,
+        )

@@ -1,7 +1,6 @@
 """Which channels each group of second-layer filters sees."""
 
-from contextlib import contextmanager
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import torch
@@ -10,7 +9,6 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback
 from torch import nn
 
 from .._core.channel_groups import (
@@ -19,25 +17,19 @@ from .._core.channel_groups import (
     draw_seeds,
     inverse_deviations,
     most_similar,
-    slot_weights,
     square_similarities,
     strongest_channels,
 )
 from .._core.patches import PatchGrid
-from .._core.pooling import Pooling
 from .._core.whitening import Moments
 from .._inputs.check import check_images, remember
 from .._inputs.sampling import cut_patches, draw_locations, even_counts, images_per_batch
 from .._utils.device import resolve_device
-from .._utils.progress import report
+from .._utils.generators import deterministic_cudnn, preserved_generators, seed_generators
+from .._utils.validation import POSITIVE_INT
+from .grouped_net import CONNECTION_RATE, CoolDown, GroupedNet
 
-_POSITIVE = Interval(Integral, 1, None, closed="left")
 _PIXELS = PatchGrid((1, 1), (1, 1))
-# The connections learn faster than the filters, and end about one-hot: the temperature of
-# their softmax falls from the first to the second of these.
-_CONNECTION_RATE = 30
-_TEMPERATURES = (1.0, 0.1)
-_START_SPREAD = 0.1
 
 
 class ChannelConnections(BaseEstimator):
@@ -98,7 +90,7 @@ class ChannelConnections(BaseEstimator):
     random_state : int, RandomState or None, default=None
         What is drawn, and where the net starts.
     verbose : int, default=0
-        ``"supervised"``: above zero, say the loss and accuracy of every epoch.
+        ``"supervised"``: above zero, write the loss and accuracy of every epoch.
 
     Attributes
     ----------
@@ -148,17 +140,17 @@ class ChannelConnections(BaseEstimator):
     """
 
     _parameter_constraints = {
-        "n_groups": [_POSITIVE],
-        "group_size": [_POSITIVE],
+        "n_groups": [POSITIVE_INT],
+        "group_size": [POSITIVE_INT],
         "method": [StrOptions({"correlation", "random", "supervised"})],
         "balanced": ["boolean"],
         "image_shape": [tuple, list, None],
-        "n_locations": [_POSITIVE, None],
-        "n_images": [_POSITIVE, None],
-        "n_hidden": [_POSITIVE],
-        "max_epochs": [_POSITIVE],
+        "n_locations": [POSITIVE_INT, None],
+        "n_images": [POSITIVE_INT, None],
+        "n_hidden": [POSITIVE_INT],
+        "max_epochs": [POSITIVE_INT],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [_POSITIVE],
+        "batch_size": [POSITIVE_INT],
         "device": [str, torch.device, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -275,12 +267,12 @@ class ChannelConnections(BaseEstimator):
                 f"n_images={self.n_images} images cannot show all of the {n_classes} classes of y."
             )
         members = _drawn_evenly(labels, self.n_images, rng)
-        maps = _standardised(images, members)
+        maps = _standardized(images, members)
         net = self._net(maps.shape[1:], n_classes)
         seed = int(rng.randint(2**31))
-        # torch.manual_seed would reach the generators of every GPU too.
-        with torch.enable_grad(), torch.random.fork_rng(devices=[]), _deterministic_cudnn():
-            torch.default_generator.manual_seed(seed)
+        cpu = torch.device("cpu")
+        with torch.enable_grad(), preserved_generators(cpu), deterministic_cudnn():
+            seed_generators(seed, cpu)
             net.fit(maps, torch.from_numpy(labels[members]))
         if not np.isfinite(net.history[-1, "train_loss"]):
             raise ValueError(
@@ -326,7 +318,7 @@ class ChannelConnections(BaseEstimator):
 
     def _net(self, map_shape, n_classes):
         return NeuralNetClassifier(
-            _GroupedNet,
+            GroupedNet,
             module__map_shape=tuple(map_shape),
             module__n_groups=self.n_groups,
             module__group_size=self.group_size,
@@ -334,13 +326,13 @@ class ChannelConnections(BaseEstimator):
             module__n_classes=n_classes,
             criterion=nn.CrossEntropyLoss,
             optimizer=torch.optim.Adam,
-            optimizer__param_groups=[("logits", {"lr": _CONNECTION_RATE * self.learning_rate})],
+            optimizer__param_groups=[("logits", {"lr": CONNECTION_RATE * self.learning_rate})],
             lr=self.learning_rate,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
             train_split=None,
-            callbacks=[("course", _Course(self))],
+            callbacks=[("cool down", CoolDown(self))],
             device=resolve_device(self.device),
             verbose=0,
         )
@@ -352,68 +344,6 @@ class ChannelConnections(BaseEstimator):
         return tags
 
 
-class _GroupedNet(nn.Module):
-    """Groups of mixed channels, filters over each group, pooling, a linear classifier."""
-
-    def __init__(self, map_shape, n_groups, group_size, n_hidden, n_classes):
-        super().__init__()
-        height, width, n_channels = map_shape
-        kernel = min(height, 3), min(width, 3)
-        self.n_groups = n_groups
-        self.temperature = _TEMPERATURES[0]
-        self.logits = nn.Parameter(_START_SPREAD * torch.randn(n_groups * group_size, n_channels))
-        self.filters = nn.Conv2d(
-            n_groups * group_size, n_groups * n_hidden, kernel, groups=n_groups
-        )
-        found = height - kernel[0] + 1, width - kernel[1] + 1
-        self.pooling = Pooling("mean", tuple(min(side, 2) for side in found))
-        n_cells = self.pooling.grid[0] * self.pooling.grid[1]
-        self.classify = nn.Linear(n_cells * n_groups * n_hidden, n_classes)
-
-    def forward(self, maps):
-        """Scores (n, classes) of standardised maps (n, H, W, C)."""
-        slots = maps @ slot_weights(self.logits, self.temperature).T
-        codes = self.filters(slots.permute(0, 3, 1, 2)).relu().permute(0, 2, 3, 1)
-        return self.classify(self.pooling.pool([(0, [codes])], codes.shape[1:3]).flatten(1))
-
-    def channel_weights(self):
-        """Softmax weights at the temperature of now, an array (n_groups, group_size, C)."""
-        weights = (self.logits.detach() / self.temperature).softmax(1)
-        return weights.unflatten(0, (self.n_groups, -1)).cpu().numpy()
-
-
-class _Course(Callback):
-    """Cools the connections down batch by batch, and notes the accuracy of every epoch."""
-
-    def __init__(self, estimator):
-        self.estimator = estimator
-
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
-        self.n_steps = net.max_epochs * -(-len(X) // net.batch_size)
-        self.step = 0
-
-    def on_epoch_begin(self, net, **kwargs):
-        self.correct = self.seen = 0
-
-    def on_batch_begin(self, net, batch=None, training=None, **kwargs):
-        first, last = _TEMPERATURES
-        self.step += 1
-        net.module_.temperature = first * (last / first) ** (self.step / self.n_steps)
-
-    def on_batch_end(self, net, batch=None, y_pred=None, **kwargs):
-        labels = batch[1].to(y_pred.device)
-        self.correct += (y_pred.argmax(1) == labels).sum()
-        self.seen += len(labels)
-
-    def on_epoch_end(self, net, **kwargs):
-        accuracy = int(self.correct) / self.seen
-        net.history.record("train_accuracy", accuracy)
-        if self.estimator.verbose:
-            loss = net.history[-1, "train_loss"]
-            of = f"{len(net.history)}/{net.max_epochs}"
-            report(self.estimator, f"epoch {of}, loss {loss:.4g}, accuracy {accuracy:.3f}")
-
-
 def _drawn_evenly(labels, n_images, rng):
     """Indices of images, drawn evenly over the classes, in increasing order."""
     if n_images is None:
@@ -421,30 +351,19 @@ def _drawn_evenly(labels, n_images, rng):
     available = np.bincount(labels)
     counts = even_counts(available, n_images, rng)
     places = draw_locations(available, counts, rng)
-    members = [np.flatnonzero(labels == k)[found] for k, found in enumerate(places)]
+    members = [np.flatnonzero(labels == k)[chosen] for k, chosen in enumerate(places)]
     return np.sort(np.concatenate(members))
 
 
-def _standardised(images, members):
+def _standardized(source, members):
     """Chosen images of one size as a float32 tensor (m, H, W, C), each channel standardised."""
-    height, width = images.sizes[0].tolist()
-    maps = torch.empty(len(members), height, width, images.n_channels, dtype=images.dtype)
-    moments = Moments.zero(images.n_channels)
+    height, width = source.sizes[0].tolist()
+    maps = torch.empty(len(members), height, width, source.n_channels, dtype=source.dtype)
+    moments = Moments.zero(source.n_channels)
     n_read = 0
-    for _, batch in images.batches(images_per_batch(images), members):
+    for _, batch in source.batches(images_per_batch(source), members):
         moments += Moments.of(batch.flatten(0, 2))
         maps[n_read : n_read + len(batch)] = batch
         n_read += len(batch)
-    scale = inverse_deviations(moments, images.dtype)
+    scale = inverse_deviations(moments, source.dtype)
     return maps.sub_(moments.mean.to(maps)).mul_(scale.to(maps)).float()
-
-
-@contextmanager
-def _deterministic_cudnn():
-    """The same convolutions in every run; the switch is the process's own and is put back."""
-    before = torch.backends.cudnn.deterministic
-    try:
-        torch.backends.cudnn.deterministic = True
-        yield
-    finally:
-        torch.backends.cudnn.deterministic = before

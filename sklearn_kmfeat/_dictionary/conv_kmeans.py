@@ -55,14 +55,14 @@ class ConvKMeans(PatchDictionary):
         together, before windows are cut, so that strong edges win their windows.
     contrast_eps : "auto" or float, default="auto"
         Added to the variance, in squared pixel units. ``"auto"`` follows the range of
-        the pixels, for patches that of the windows' centres: see `ContrastNormalizer`.
+        the pixels, for patches that of the windows' centers: see `ContrastNormalizer`.
     whiten_eps : float or None, default=0.1
-        Added to the eigenvalues of the covariance of the patches in the windows' centres:
+        Added to the eigenvalues of the covariance of the patches in the windows' centers:
         see `ZCAWhitener`. Whitening works on each patch inside the windows, not on whole
         windows, because it is the patch that a filter sees in `transform`. None: no
         whitening.
     init : {"sample", "k-means++"}, default="sample"
-        Where to start, among the windows' centres.
+        Where to start, among the windows' centers.
     max_iter : int, default=50
         Iterations of each run.
     tol : float, default=1e-4
@@ -122,7 +122,7 @@ class ConvKMeans(PatchDictionary):
     offset_counts_ : ndarray of shape (n_down, n_across) or (n_groups, n_down, n_across)
         How often each place of a patch in its window was chosen. Without steps and without
         one dominant place when all is well; on photographs the border is chosen a few times
-        as often as the middle. All windows in one corner say that patterns are larger than
+        as often as the middle. All windows in one corner are a sign that patterns are larger than
         `patch_size`, or the windows too small.
     window_size_ : (int, int)
         Height and width of the windows.
@@ -282,8 +282,8 @@ class ConvKMeans(PatchDictionary):
 
         The first batch sets the connections, the size of windows and the epsilon of contrast,
         and runs k-means; each later batch draws up to `n_windows` windows, updates the
-        whitening with their centres, finds the best patch of each window, and updates every
-        filter once: it is the direction of all patches it has won so far, each times its
+        whitening with their centers, finds the best patch of each window, and updates every
+        filter once: it is the direction of all patches assigned to it so far, each times its
         response, in the whitening of now. The result depends on the order of the batches.
         `counts_` and `offset_counts_` count over all batches, `inertia_` is that of the last.
 

@@ -1,6 +1,6 @@
 """How a dictionary is learned: small objects with one contract.
 
-drawn patches -> prepare -> samples -> start -> centres -> fit -> Dictionary
+drawn patches -> prepare -> samples -> start -> centers -> fit -> Dictionary
 one more batch -> prepare -> samples -> update -> RunningSums, Dictionary
 """
 
@@ -35,7 +35,7 @@ class DictionaryLearner(ABC):
     * `start` and `fit` are called for every restart, `fit` with a callback after each iteration
       that stops by answering true. Neither changes the samples.
     * `update` adds one more batch of samples to all before it. It needs a `step`, and what the
-      three methods below it say about filters and their sums.
+      three methods below it define for filters and their sums.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ class DictionaryLearner(ABC):
         return drawn, prepare(drawn)
 
     def start(self, samples: Any, rng: np.random.RandomState) -> torch.Tensor:
-        """Centres (k, d) to start from."""
+        """Centers (k, d) to start from."""
         return SEEDINGS[self.init](samples, self.n_centers, rng)
 
     @abstractmethod
     def fit(self, samples: Any, centers: torch.Tensor, on_iteration: Callable) -> Dictionary:
-        """The dictionary that comes out from given centres."""
+        """The dictionary that comes out from given centers."""
 
     def update(
         self,
@@ -99,7 +99,7 @@ class DictionaryLearner(ABC):
 
     @abstractmethod
     def step(self, samples: Any) -> Step:
-        """From filters to what the samples say about them."""
+        """From filters to the sums of the samples that are assigned to them."""
 
     def begun(self, dictionary: Dictionary, preparation: Preparation) -> RunningSums:
         """The sums before the first batch, which made the dictionary and is added next."""
@@ -207,14 +207,14 @@ class Convolutional(Spherical):
         if isinstance(samples, Windows):
             limits = {"max_iter": self.max_iter, "tol": self.tol}
             return convolutional(samples, centers, **limits, on_iteration=on_iteration)
-        found = super().fit(samples, centers, on_iteration)
-        return found._replace(offset_counts=_one_offset(samples))
+        dictionary = super().fit(samples, centers, on_iteration)
+        return dictionary._replace(offset_counts=_one_offset(samples))
 
     def update(self, before, samples, preparation, centers):
-        after, found = super().update(before, samples, preparation, centers)
-        if found.offset_counts is None:
-            found = found._replace(offset_counts=_one_offset(samples))
-        return after, found
+        after, dictionary = super().update(before, samples, preparation, centers)
+        if dictionary.offset_counts is None:
+            dictionary = dictionary._replace(offset_counts=_one_offset(samples))
+        return after, dictionary
 
     def step(self, samples):
         return WindowStep(samples) if isinstance(samples, Windows) else GainStep(samples)

@@ -58,8 +58,8 @@ def attributes_of(parts: list[Part]) -> dict[str, Any]:
     parts : list of Part
         One that sees all channels, or one of each group.
     """
-    found = [part.dictionary for part in parts]
-    weights = [d.counts if d.weights is None else d.weights for d in found]
+    dictionaries = [part.dictionary for part in parts]
+    weights = [d.counts if d.weights is None else d.weights for d in dictionaries]
     alone = parts[0].channels is None
 
     def each(name):
@@ -68,20 +68,20 @@ def attributes_of(parts: list[Part]) -> dict[str, Any]:
 
     sums = [part.sums for part in parts]
     attributes = {
-        "cluster_centers_": torch.cat([d.centers for d in found]).cpu().numpy(),
-        "counts_": torch.cat([d.counts for d in found]).cpu().numpy(),
-        "inertia_": float(sum(d.inertia for d in found)),
-        "n_iter_": max(d.n_iter for d in found),
+        "cluster_centers_": torch.cat([d.centers for d in dictionaries]).cpu().numpy(),
+        "counts_": torch.cat([d.counts for d in dictionaries]).cpu().numpy(),
+        "inertia_": float(sum(d.inertia for d in dictionaries)),
+        "n_iter_": max(d.n_iter for d in dictionaries),
         "whitener_": each("whitener"),
         "contrast_eps_": each("contrast_eps"),
         "_channel_groups": None if alone else [part.channels for part in parts],
         "_weights": torch.cat(weights).cpu().numpy(),
-        "_part_sizes": [len(d.centers) for d in found],
-        "_part_results": [(d.inertia, d.n_iter) for d in found],
+        "_part_sizes": [len(d.centers) for d in dictionaries],
+        "_part_results": [(d.inertia, d.n_iter) for d in dictionaries],
         "_running_sums": None if sums[0] is None else [_as_arrays(s) for s in sums],
     }
-    if found[0].offset_counts is not None:
-        offset_counts = np.stack([d.offset_counts.numpy() for d in found])
+    if dictionaries[0].offset_counts is not None:
+        offset_counts = np.stack([d.offset_counts.numpy() for d in dictionaries])
         attributes["offset_counts_"] = offset_counts[0] if alone else offset_counts
     return attributes
 

@@ -240,14 +240,14 @@ class PatchEncoder(nn.Module):
 
 
 def grid_of(learner: Any, ready: bool) -> PatchGrid:
-    """The grid of patches that the parameters of a learner say."""
+    """The grid of patches by the parameters of a learner."""
     if ready:
         return _ONE_PIXEL
     return PatchGrid(as_pair(learner.patch_size, "patch_size"), as_pair(learner.stride, "stride"))
 
 
 def pooling_of(learner: Any, ready: bool) -> Pooling:
-    """The pooling that the parameters of a learner say; ready patches are a cell each."""
+    """The pooling by the parameters of a learner; ready patches are a cell each."""
     if ready:
         return Pooling(learner.pool)
     by_location = learner.output == "maps" or learner.pool_grid is None

@@ -16,7 +16,7 @@ from .._inputs.sampling import images_per_batch
 class RowTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Transforms each image as one row of numbers and gives it back in its own shape.
 
-    A subclass says in `transform`, by calling `_map`, which function from rows (n, d) to rows
+    A subclass defines in `transform`, by calling `_map`, which function from rows (n, d) to rows
     (n, d) that is.
     """
 

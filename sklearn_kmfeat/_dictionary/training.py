@@ -112,11 +112,13 @@ class Training:
             prepared, preparation = self.learner.prepare(next(samples), prepare)
             part = Part(channels, self.contrast, prepare.contrast_eps, prepare.whitener)
             watch = partial(self._fit, part, progress, preview, f"{name}k-means")
-            found = self._best_of_starts(prepared, watch, rng)
-            parts.append(part._replace(dictionary=found))
+            dictionary = self._best_of_starts(prepared, watch, rng)
+            parts.append(part._replace(dictionary=dictionary))
             if streaming:
-                begun = self.learner.begun(found, preparation)
-                parts[-1] = self._updated(parts[-1], begun, prepared, preparation, found.centers)
+                begun = self.learner.begun(dictionary, preparation)
+                parts[-1] = self._updated(
+                    parts[-1], begun, prepared, preparation, dictionary.centers
+                )
         return parts
 
     def learn_more(
@@ -205,13 +207,13 @@ class Training:
 
     def _updated(self, part, before, prepared, preparation, centers, n_more=0):
         """A part whose filters win a batch of samples."""
-        sums, found = self.learner.update(before, prepared, preparation, centers)
-        offsets = found.offset_counts
+        sums, dictionary = self.learner.update(before, prepared, preparation, centers)
+        offsets = dictionary.offset_counts
         if n_more and offsets is not None:
             offsets = part.dictionary.offset_counts + offsets
         n_iter = part.dictionary.n_iter + n_more
         return part._replace(
-            dictionary=found._replace(n_iter=n_iter, offset_counts=offsets), sums=sums
+            dictionary=dictionary._replace(n_iter=n_iter, offset_counts=offsets), sums=sums
         )
 
     def _resolved_eps(self, variance):
@@ -225,7 +227,7 @@ class _FittedPreparation:
     ----------
     training : Training
     contrast_eps : float or None
-        None: to be found, where the contrast is that of patches.
+        None: to be fitted, where the contrast is that of patches.
     moments : Moments or None, default=None
         Of the patches before these.
     """

@@ -150,7 +150,7 @@ def _source_of_rows(X, request):
     if X.shape[1] != np.prod(shape):
         raise ValueError(
             f"X has {X.shape[1]} features, but {request.name} is expecting {np.prod(shape)} "
-            f"features as input: image_shape={shape} says so."
+            f"features as input: that is image_shape={shape}."
         )
     return ArraySource(X, shape)
 

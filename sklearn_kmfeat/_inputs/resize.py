@@ -12,7 +12,7 @@ from .base import ImageSource
 
 
 class CenterCrop(nn.Module):
-    """The centre of an image, as large as its shape allows, scaled to a size.
+    """The center of an image, as large as its shape allows, scaled to a size.
 
     Parameters
     ----------

@@ -29,24 +29,24 @@ def resolve_device(device):
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        found = torch.device(device)
+        resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"device must be None, 'auto', or a torch device such as 'cuda' or 'cuda:1', got "
             f"{device!r}."
         ) from error
-    there = {
+    available = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not there.get(found.type, False):
+    if not available.get(resolved.type, False):
         raise ValueError(f"device={device!r} was asked for, but this machine has none.")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"device={device!r} was asked for, but there are {torch.cuda.device_count()} of them."
         )
-    return found
+    return resolved
 
 
 @contextmanager
@@ -84,8 +84,8 @@ def autocast(precision, device):
     -------
     context manager
     """
-    there = {"cuda": True, "cpu": has_bfloat16()}.get(device.type, False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "fast" and there)
+    available = {"cuda": True, "cpu": has_bfloat16()}.get(device.type, False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "fast" and available)
 
 
 def has_bfloat16():

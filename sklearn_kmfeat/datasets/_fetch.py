@@ -264,7 +264,7 @@ def _resolve_data_home(data_home):
 
 
 def _read(name, data_home, download_if_missing, **options):
-    """Read one part of a torchvision data set, or say where it was looked for."""
+    """Read one part of a torchvision data set, or explain where it was looked for."""
     from torchvision import datasets
 
     root = _resolve_data_home(data_home)
@@ -275,7 +275,7 @@ def _read(name, data_home, download_if_missing, **options):
         if not download_if_missing:
             raise OSError(
                 f"{name} was not found in {str(root)!r}, or its files are damaged. Pass "
-                "download_if_missing=True to download it there, or say with data_home or the "
+                "download_if_missing=True to download it there, or name with data_home or the "
                 f"environment variable {DATA_HOME_VARIABLE} where torchvision keeps it."
             ) from error
     return read(root, download=True, **options)

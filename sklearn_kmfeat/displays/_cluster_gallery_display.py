@@ -1,4 +1,4 @@
-"""The images of each cluster, from the nearest to its centre to the farthest."""
+"""The images of each cluster, from the nearest to its center to the farthest."""
 
 import math
 
@@ -14,7 +14,7 @@ from ._mosaic import as_drawable, as_images, in_columns, join_tiles
 class ClusterGalleryDisplay:
     """The most and the least typical images of each cluster.
 
-    Each cluster is a row: on the left the images nearest to its centre, on the right, after a
+    Each cluster is a row: on the left the images nearest to its center, on the right, after a
     gap, those furthest from it. The title of a row tells the size of the cluster and, where
     classes are known, its most frequent class and the share of that class.
 
@@ -30,7 +30,7 @@ class ClusterGalleryDisplay:
         The cluster of each image.
 
     distances : array-like of shape (n_samples,), default=None
-        The distance of each image to the centre of its cluster. `None`: the distance between the
+        The distance of each image to the center of its cluster. `None`: the distance between the
         pixels of the image and those of the mean image of the cluster.
 
     y : array-like of shape (n_samples,), default=None
@@ -53,7 +53,7 @@ class ClusterGalleryDisplay:
     See Also
     --------
     ContingencyDisplay : Counts instead of images.
-    FilterDisplay : The centres themselves.
+    FilterDisplay : The centers themselves.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class ClusterGalleryDisplay:
     def from_estimator(cls, estimator, X, *, y=None, image_shape=None, ax=None, **plot_params):
         """Draw the clusters that a fitted estimator finds in images.
 
-        The distances to the centres are what the estimator's `transform` returns, if these are
+        The distances to the centers are what the estimator's `transform` returns, if these are
         one column for each cluster and smallest for the predicted one, as in
         :class:`~sklearn.cluster.KMeans`. Otherwise, if the estimator has `cluster_centers_` with
         as many columns as the output of `transform`, it is the distance between the two; and
@@ -130,7 +130,7 @@ class ClusterGalleryDisplay:
             The cluster of each image.
 
         distances : array-like of shape (n_samples,), default=None
-            The distance of each image to the centre of its cluster. `None`: the distance between
+            The distance of each image to the center of its cluster. `None`: the distance between
             the pixels of the image and those of the mean image of the cluster.
 
         y : array-like of shape (n_samples,), default=None
@@ -220,7 +220,7 @@ class ClusterGalleryDisplay:
 
 
 def _distances_to_own_center(estimator, X, labels):
-    """Distance of each sample to the centre of its cluster, as the estimator has it, or None."""
+    """Distance of each sample to the center of its cluster, as the estimator has it, or None."""
     if not hasattr(estimator, "transform"):
         return None
     embedding = np.asarray(estimator.transform(X))

@@ -1,4 +1,4 @@
-"""Filters, or cluster centres, as one mosaic of small images."""
+"""Filters, or cluster centers, as one mosaic of small images."""
 
 import math
 
@@ -9,7 +9,7 @@ from ._mosaic import as_drawable, as_images, in_rows, join_tiles
 
 
 class FilterDisplay:
-    """Filters, or cluster centres, as one mosaic of small images.
+    """Filters, or cluster centers, as one mosaic of small images.
 
     Make it with :meth:`from_estimator`, or from the filters themselves.
 
@@ -147,7 +147,7 @@ def _normalize(filters, how):
 
 
 def _filters_of(estimator, image_shape):
-    """Find the filters of an estimator, or its cluster centres as images."""
+    """Find the filters of an estimator, or its cluster centers as images."""
     filters = getattr(estimator, "filters_", None)
     if filters is not None and image_shape is None:
         return np.asarray(filters)

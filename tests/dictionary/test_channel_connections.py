@@ -340,8 +340,8 @@ def test_images_to_learn_from_are_drawn_evenly_over_the_classes(maps, monkeypatc
         seen.append(np.bincount(y[members]))
         return original(images, members)
 
-    original = connections._standardised
-    monkeypatch.setattr(connections, "_standardised", spy)
+    original = connections._standardized
+    monkeypatch.setattr(connections, "_standardized", spy)
     for n_images in (None, 100, 9, 15):
         chooser("supervised", n_images=n_images).fit(maps, y)
     np.testing.assert_array_equal(seen, [[20, 7, 3], [20, 7, 3], [3, 3, 3], [6, 6, 3]])
