@@ -2,14 +2,17 @@
 
 import torch
 
-# Products of one tile stay in the second-level cache of a CPU, and fill a GPU.
+# Products of one tile. On two cores with 1,600 centers, 6 to 24 MiB take the same time, 3 MiB 1.4
+# and 48 MiB 1.2 times as long, which fall out of the cache. A GPU has to be filled.
 _CPU_TILE_BYTES = 12 * 2**20
 _GPU_TILE_BYTES = 256 * 2**20
-# Centers whose maximum is taken together, where there are many.
+# Centers whose maximum is taken together, where there are many: 32 to 128 take the same time, 16
+# and 256 take 1.5 and 1.25 times as long.
 _GROUP = 64
-# From so many centers on, maxima of groups are faster than the place of the maximum.
+# From so many centers on, maxima of groups take three quarters of the time; at 128 and 200 the
+# same, at 64 a quarter more.
 _MANY_CENTERS = 256
-# Of so many float32 rows a float32 sum keeps its digits.
+# A float32 sum of so many positive rows is wrong by 1e-6; of 60,000 by 8e-6.
 _ROWS_PER_SUM = 8192
 
 

@@ -6,8 +6,8 @@ import torch
 
 # Coates's 10 on CIFAR-10 patches in 0..255, as a share of their mean variance.
 EPS_SHARE = 0.0065
-# A variance below that of so many roundings of the mean is no contrast: the mean of a constant
-# vector of a few hundred values is wrong by up to four of them.
+# A deviation of so many roundings of the mean is no contrast: the mean of a constant vector is
+# wrong by up to two of them for 27 and 108 values, by up to four for 3,072.
 _ROUNDINGS = 8
 
 

@@ -17,8 +17,9 @@ from .pooling import Pooling
 from .preparation import Preparation
 from .whitening import Whitening
 
-# Below this many filters the product is laid out with the locations last, which
-# vectorises reductions over few filters.
+# Below this many filters the product is laid out with the locations last, which vectorises
+# reductions over few filters. On two cores, locations first take the same time with 50 filters,
+# and three quarters with 256 and more; the step could lie at 100, but would change last digits.
 _MANY_FILTERS = 256
 
 

@@ -15,8 +15,8 @@ import torch
 from .assign import label_sums, nearest, squared_errors
 from .seeding import is_far_from_zero, without_repeats
 
-# Times that centers which win nothing are moved at the end. Two are enough on data whose rows
-# differ; more are needed where many rows are equal, and then most centers are dropped anyway.
+# Times that empty centers are moved at the end: a bound, since where most rows are equal a moved
+# center may be empty again. Those that are left are dropped.
 _REPAIRS = 20
 # Rows are looked at for each center to be moved, since some may be equal.
 _CANDIDATES = 4

@@ -9,8 +9,8 @@ from .contrast import centre_and_scale
 from .patches import map_size
 from .preparation import Preparation
 
-# What the products of some windows may take: they are read again at once, so they should stay in
-# the cache of one core.
+# What the products of some windows take: they are read again at once. On two cores 5 to 20 MiB take
+# the same time, 1 MiB 1.4 and 80 MiB 1.2 times as long.
 _CPU_TILE_BYTES = 5 * 2**20
 _GPU_TILE_BYTES = 256 * 2**20
 

