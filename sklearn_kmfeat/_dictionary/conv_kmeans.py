@@ -156,7 +156,8 @@ class ConvKMeans(PatchDictionary):
     as a convolution of all windows; patches and responses exist only for a few megabytes of
     windows at a time. The windows themselves are held: memory in `fit`, beyond the input, is
     two to three times theirs, 4 bytes times `n_windows` times the values of a window of one
-    group.
+    group. With groups, as many of them are cut in one pass over the images as scikit-learn's
+    ``working_memory`` holds.
 
     The damped update follows Coates & Ng: a filter becomes the direction of itself plus the
     sum of its patches, each times its response.

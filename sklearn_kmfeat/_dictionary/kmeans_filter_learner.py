@@ -123,8 +123,10 @@ class KMeansFilterLearner(PatchDictionary):
     `X` may be an array (n, H, W) or (n, H, W, C) of integers or floats in any range,
     channels last; a list of images of different sizes; flattened images (n, f) with
     `image_shape`; or ready patches (n, f), for example after `PatchExtractor` and
-    `ZCAWhitener`. float64 is computed in float64, everything else in float32. Memory-
-    mapped arrays are read a batch at a time.
+    `ZCAWhitener`. Also a torch Dataset, whose items are images or tuples that begin with one:
+    PIL images, arrays (H, W) or (H, W, C), or tensors (C, H, W). float64 is computed in float64,
+    everything else in float32. Memory-mapped arrays and Datasets are read a batch at a time; of a
+    Dataset, all items are read once more for their sizes.
 
     Memory beyond input and output is, in `fit`, two (``"spherical"``: three) times that of
     the drawn patches, which take 4 bytes times `n_patches` times the values of a patch; in
