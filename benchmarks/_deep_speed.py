@@ -10,7 +10,7 @@ from torch import nn
 
 from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat._deep_cluster.networks import build_network
-from sklearn_kmfeat._deep_cluster.sources import source_of
+from sklearn_kmfeat._deep_cluster.sources import image_batches
 from sklearn_kmfeat._inputs.check import check_images
 from sklearn_kmfeat._utils.device import has_bfloat16
 from sklearn_kmfeat.datasets import load_mnist_sample
@@ -55,18 +55,18 @@ def precisions(images, name, repetitions):
     fits = [_fitted(images, name, "cpu", precision) for precision in ("fast", "exact")]
     seconds = [], []
     for _ in range(repetitions):
-        for (net, source, _), found in zip(fits, seconds, strict=True):
-            found.append(_epoch(net, source, "cpu"))
+        for (net, batches, _), found in zip(fits, seconds, strict=True):
+            found.append(_epoch(net, batches, "cpu"))
     return seconds
 
 
 def epochs(images, name, device, repetitions):
     """Seconds of our epochs, and of supervised epochs, forward passes and k-means together."""
-    net, source, shape = _fitted(images, name, device, "fast" if device == "cuda" else "exact")
-    plain = Supervised(source, shape, name, device, net.labels_[0], net.batch_size)
+    net, batches, shape = _fitted(images, name, device, "fast" if device == "cuda" else "exact")
+    plain = Supervised(batches, shape, name, device, net.pseudo_labels_[0], net.batch_size)
     ours, theirs = [], []
     for _ in range(repetitions):
-        ours.append(_epoch(net, source, device))
+        ours.append(_epoch(net, batches, device))
         kmeans = net.records_[-1]["seconds_clustering"]
         theirs.append(_timed(plain.epoch, device) + _timed(plain.forward, device) + kmeans)
     return ours, theirs
@@ -75,8 +75,8 @@ def epochs(images, name, device, repetitions):
 class Supervised:
     """The same network, learned from given labels without anything around it."""
 
-    def __init__(self, source, shape, name, device, labels, batch_size):
-        images = source.__getitems__(torch.arange(len(source)))[0].to(device)
+    def __init__(self, batches, shape, name, device, labels, batch_size):
+        images = batches.__getitems__(torch.arange(len(batches)))[0].to(device)
         self.images = ((images - images.mean()) / images.std()).contiguous(
             memory_format=torch.channels_last
         )
@@ -122,12 +122,12 @@ def _fitted(images, name, device, precision):
         random_state=0,
     ).fit(images)
     checked = check_images(estimator, images, reset=False)
-    return estimator.net_, *source_of(checked, None, torch.device(device))
+    return estimator.net_, *image_batches(checked, None, torch.device(device))
 
 
-def _epoch(net, source, device):
+def _epoch(net, batches, device):
     """Seconds of one more epoch."""
-    return _timed(lambda: net.train(source, len(net.records_) + 1), device)
+    return _timed(lambda: net.train(batches, len(net.records_) + 1), device)
 
 
 def _timed(call, device):

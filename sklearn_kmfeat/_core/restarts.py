@@ -1,4 +1,4 @@
-"""Several starts of k-means, of which the best goes on."""
+"""Several starts of k-means, and the best of what they lead to."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,49 +11,54 @@ from .kmeans import Dictionary
 
 def best_of_restarts(
     samples: Any,
-    start: Callable,
-    fit: Callable,
+    start: Callable[[Any, np.random.RandomState], torch.Tensor],
+    fit: Callable[[Any, torch.Tensor], Dictionary],
     *,
     n_centers: int,
     n_init: int,
     n_ranked: int,
     rng: np.random.RandomState,
 ) -> Dictionary:
-    """The dictionary with the least inertia of several starts.
+    """The run of least inertia.
 
-    Of many samples, a part decides which start is best.
+    A start that is better on a part of many samples is better on all of them. So where there
+    are more than twice `n_ranked`, a random part ranks the starts, and the centers that came out
+    of the best one are the start on all samples.
 
     Parameters
     ----------
     samples : tensor of shape (n, d), or Windows
         Anything with a length, a device, and parts at int64 tensors.
     start : callable
-        From samples and `rng` to centers.
+        From samples and `rng` to centers (k, d): at most `n_centers`, fewer where the samples
+        have fewer different values.
     fit : callable
-        From samples and centers to a Dictionary. If that was `stopped`, there are no more starts.
+        From samples and such centers to a Dictionary.
     n_centers : int
-        That were asked for.
     n_init : int
+        Number of starts; fewer are tried where a Dictionary was `stopped`.
     n_ranked : int
-        Samples that rank the starts, where there are more than twice as many.
+        Samples in the part that ranks the starts.
     rng : numpy RandomState
 
     Returns
     -------
     Dictionary
+        The first of equals; learned from all samples.
     """
-    some = samples
+    part = samples
+    # A part of more than half saves nothing.
     if n_init > 1 and len(samples) > 2 * n_ranked:
         order = torch.from_numpy(rng.permutation(len(samples))[:n_ranked])
-        some = samples[order.to(samples.device)]
+        part = samples[order.to(samples.device)]
     best = None
     for _ in range(n_init):
-        found = fit(some, start(some, rng))
-        if best is None or found.inertia < best.inertia:
-            best = found
-        if found.stopped:
+        run = fit(part, start(part, rng))
+        if best is None or run.inertia < best.inertia:
+            best = run
+        if run.stopped:
             break
-    if some is samples:
+    if part is samples:
         return best
     centers = best.centers
     if len(centers) < n_centers:  # the part has fewer different samples

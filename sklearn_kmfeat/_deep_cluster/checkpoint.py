@@ -1,24 +1,22 @@
 """The state of a run on disk: written whole or not at all, read without running code."""
 
 import os
-import re
-import zlib
-from functools import partial
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.parameter import is_lazy
 
-from .sources import DatasetImages, some_images
-from .views import of_torchvision
+from .._utils.fingerprint import checksum, described
+from .sources import ImageBatches, some_images
 
 _FORMAT = "sklearn_kmfeat.DeepClusterEstimator"
-_VERSION = 2
-# Parameters that may change and the run still goes on; pseudo-labels are held against what they
-# mean, the seed only where it is given, the number of epochs where the learning rate follows it.
+# Counts what a file holds: 3 since the heads keep their projections under another name.
+_VERSION = 3
+# Parameters that may change between the parts of a run. Some are compared in another form: the
+# pseudo-labels as numbers, the seed where it is one, the number of epochs where the learning rate
+# follows it.
 _FREE = {
     "callbacks",
     "checkpoint",
@@ -34,11 +32,15 @@ _FREE = {
     "verbose",
     "warm_start",
 }
+# Options of a DataLoader that only decide how fast batches are read.
 _READING = ("__num_workers", "__persistent_workers", "__prefetch_factor", "__pin_memory")
+# Another data set differs everywhere; a thousand images are read in a fraction of an epoch.
 _IMAGES_IN_CHECKSUM = 1_000
 
 
-def write_checkpoint(path, fingerprint, state):
+def write_checkpoint(
+    path: str | os.PathLike, fingerprint: dict[str, Any], state: dict[str, Any]
+) -> None:
     """Replace the file in one step.
 
     Parameters
@@ -66,14 +68,14 @@ def write_checkpoint(path, fingerprint, state):
         raise
 
 
-def read_checkpoint(path, fingerprint):
+def read_checkpoint(path: str | os.PathLike, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
     """The state in a file, or None where there is no file.
 
     Parameters
     ----------
     path : path-like
     fingerprint : dict
-        Of the run that wants to go on.
+        That of the run that is to go on.
 
     Returns
     -------
@@ -111,12 +113,12 @@ def _content(path):
             return torch.load(file, map_location="cpu", weights_only=True)
         except MemoryError:
             raise
-        except Exception as error:  # torch raises of all kinds, depending on what is damaged
+        except Exception as error:  # torch raises many kinds, depending on what is damaged
             raise _damaged(path) from error
 
 
 def _plain(value):
-    """With the numbers of Python in place of NumPy's, which a file without code cannot hold."""
+    """A value with NumPy's numbers replaced by Python's: reading those would run code."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -131,43 +133,24 @@ def _damaged(path):
     )
 
 
-def checksum(*values):
-    """A sum over all that the values hold.
-
-    Parameters
-    ----------
-    *values : tensor, ndarray, dict, list, tuple, str, number or None
-
-    Returns
-    -------
-    int
-    """
-    found = 0
-    for value in values:
-        if isinstance(value, dict):
-            value = [part for item in value.items() for part in item]
-        if isinstance(value, torch.Tensor):
-            value = value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-        if isinstance(value, list | tuple):
-            value = checksum(*value)
-        raw = value if isinstance(value, np.ndarray) else repr(value).encode()
-        found = zlib.crc32(raw, found)
-    return found
-
-
-def run_fingerprint(params, source, shape, n_labels):
+def run_fingerprint(
+    params: dict[str, Any],
+    batches: ImageBatches,
+    shape: tuple[int, int, int],
+    n_labels: tuple[int, ...],
+) -> dict[str, Any]:
     """What must be the same for a run to go on from a checkpoint.
 
     Parameters
     ----------
     params : dict
-        Of the estimator.
-    source : Dataset
-        The images. Of arrays, a thousand of them count; of a torch Dataset the names of its files
-        where it has `samples`, as an `ImageFolder`, otherwise only how many there are: it may give
-        others each time.
+        Those of the estimator.
+    batches : ImageBatches
+        The training images. Of arrays, a thousand of them count; of a torch Dataset the names of
+        its files where it has `samples`, as an `ImageFolder`, otherwise only how many there are:
+        they may differ each time they are read.
     shape : (int, int, int)
-        Height, width and channels of what the network sees.
+        Height, width and channels of the input of the network.
     n_labels : tuple of int
         Clusters of each classifier.
 
@@ -176,68 +159,36 @@ def run_fingerprint(params, source, shape, n_labels):
     dict
         Of str, numbers and tuples.
     """
-    found = {name: _described(params[name]) for name in params.keys() - _FREE}
+    fingerprint = {name: described(params[name]) for name in params.keys() - _FREE}
     if isinstance(params["random_state"], Integral):
-        found["random_state"] = int(params["random_state"])
+        fingerprint["random_state"] = int(params["random_state"])
     if params["lr_schedule"] != "constant":
-        found["max_epochs"] = params["max_epochs"]
-    found["net_params"] = _deciding(found["net_params"])
-    numbers = {"n_images": len(source), "shape": tuple(shape), "n_pseudo_labels": n_labels}
-    return found | numbers | {"checksum of images": _checksum_of_images(source)}
+        fingerprint["max_epochs"] = params["max_epochs"]
+    fingerprint["net_params"] = _without_reading(fingerprint["net_params"])
+    numbers = {"n_images": len(batches), "shape": tuple(shape), "n_pseudo_labels": n_labels}
+    return fingerprint | numbers | {"checksum of images": _checksum_of_images(batches)}
 
 
-def _deciding(net_params):
-    """Without what says only how batches are read."""
+def _without_reading(net_params):
+    """Without the options that only decide how batches are read."""
     if net_params is None:
         return None
     return {name: value for name, value in net_params.items() if not name.endswith(_READING)}
 
 
-def _checksum_of_images(source):
-    if isinstance(source, DatasetImages):
-        files = getattr(source.dataset, "samples", None)
+def _checksum_of_images(batches):
+    """A checksum of images that are the same each time they are read, otherwise None."""
+    if batches.may_vary:
+        files = getattr(batches.source.source.dataset, "samples", None)
         return checksum(*files) if isinstance(files, list | tuple) else None
-    return checksum(*some_images(source, _IMAGES_IN_CHECKSUM))
+    return checksum(*some_images(batches, _IMAGES_IN_CHECKSUM))
 
 
-def _described(value):
-    """A parameter as something that a checkpoint can hold and a new process can repeat.
-
-    Of networks the layers count, and not the weights, which a checkpoint replaces; of transforms
-    their settings; of functions the name.
-    """
-    if isinstance(value, dict):
-        return {str(name): _described(part) for name, part in value.items()}
-    if isinstance(value, tuple | list):
-        return tuple(_described(part) for part in value)
-    if isinstance(value, partial):
-        return tuple(_described(part) for part in (value.func, value.args, value.keywords))
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return f"{tuple(value.shape)} ({checksum(torch.as_tensor(value)):08x})"
-    named = value if hasattr(value, "__qualname__") else type(value)
-    name = f"{named.__module__}.{named.__qualname__}"
-    if isinstance(value, nn.Module) or of_torchvision(value):
-        settings = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-        return f"{name} ({checksum(settings, _shapes(value)):08x})"
-    return name
-
-
-def _shapes(module):
-    if not isinstance(module, nn.Module):
-        return None
-    tensors = module.state_dict(keep_vars=True).items()
-    return [(name, tuple(each.shape)) for name, each in tensors if not is_lazy(each)]
-
-
-def _refuse_foreign(path, found, expected):
-    for name in sorted(found.keys() | expected.keys()):
-        if found.get(name) != expected.get(name):
+def _refuse_foreign(path, fingerprint, expected):
+    for name in sorted(fingerprint.keys() | expected.keys()):
+        before, now = fingerprint.get(name), expected.get(name)
+        if before != now:
             raise ValueError(
-                f"The checkpoint {str(path)!r} belongs to another run: there {name} was "
-                f"{found.get(name)!r}, here it is {expected.get(name)!r}. Choose another path, or "
-                "remove the file to start anew."
+                f"The checkpoint {str(path)!r} belongs to another run: its {name} was {before!r}, "
+                f"now it is {now!r}. Choose another path, or remove the file to start anew."
             )

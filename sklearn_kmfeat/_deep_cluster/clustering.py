@@ -1,5 +1,6 @@
-"""Pseudo-labels from embeddings: the space, the clusters, and the draw of an epoch."""
+"""Pseudo-labels and final clusters from rows, and the draw of images for an epoch."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -7,39 +8,54 @@ import torch
 import torch.nn.functional as F
 
 from .._core.assign import nearest, squared_errors, sums_by_label
-from .._core.kmeans import kmeans as lloyd
+from .._core.kmeans import Dictionary, kmeans
+from .._core.restarts import best_of_restarts
 from .._core.seeding import kmeans_plusplus, sample_rows
 from .._core.whitening import Moments
 
+# Of k-means here, as in scikit-learn.
+_TOLERANCE = 1e-4
+# Hundreds of rows for each of a hundred clusters: enough to rank ten starts, and all of the usual
+# small data sets.
 _ROWS_TO_RANK_STARTS = 50_000
+# Relative to the largest: a direction with less than a thousandth of the largest deviation is
+# rounding rather than content (bfloat16 has three digits), and whitening would magnify it.
+_LEAST_EIGENVALUE = 1e-6
+# Guards divisions where all rows are alike, and is far below what rows of a network measure.
+_TINY = 1e-12
+# Rows whose distances to all centers are in memory at a time: 4 MB with a hundred centers.
+_ROWS_PER_CHUNK = 10_000
 
 
-class Projection(NamedTuple):
+class PCAWhitening(NamedTuple):
     """Whitened principal components of rows.
 
     Attributes
     ----------
     mean : tensor of shape (d,)
     components : tensor of shape (d, n_components)
+        Each divided by the standard deviation along it.
     unit_length : bool
-        Whether rows are brought to unit length.
+        Whether rows are brought to unit length in the end.
     """
 
     mean: torch.Tensor
     components: torch.Tensor
     unit_length: bool
 
-    def __call__(self, rows):
-        """Projected rows (n, n_components)."""
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Whitened rows (n, n_components)."""
         rows = (rows - self.mean.to(rows)) @ self.components.to(rows)
         return F.normalize(rows) if self.unit_length else rows
 
-    def cpu(self):
+    def cpu(self) -> "PCAWhitening":
         """The same on the CPU."""
         return self._replace(mean=self.mean.cpu(), components=self.components.cpu())
 
 
-def fit_projection(rows, n_components, unit_length=True):
+def fit_pca_whitening(
+    rows: torch.Tensor, n_components: int, unit_length: bool = True
+) -> PCAWhitening:
     """Principal components of rows, each divided by its standard deviation.
 
     Directions in which the rows hardly vary are left out.
@@ -54,27 +70,29 @@ def fit_projection(rows, n_components, unit_length=True):
 
     Returns
     -------
-    Projection
+    PCAWhitening
     """
     moments = Moments.of(rows)
     # Not every device has float64.
     covariance = moments.covariance().to(rows.device if rows.is_cuda else "cpu")
     eigenvalues, vectors = torch.linalg.eigh(covariance)
     eigenvalues, vectors = eigenvalues.flip(0), vectors.flip(1)
-    kept = min(n_components, int((eigenvalues > 1e-6 * eigenvalues[0]).sum()))
-    kept = max(kept, 1)
-    components = vectors[:, :kept] / eigenvalues[:kept].clamp(min=1e-12).sqrt()
+    n_kept = min(n_components, int((eigenvalues > _LEAST_EIGENVALUE * eigenvalues[0]).sum()))
+    n_kept = max(n_kept, 1)
+    components = vectors[:, :n_kept] / eigenvalues[:n_kept].clamp(min=_TINY).sqrt()
     mean, components = (part.to(rows.dtype).to(rows.device) for part in (moments.mean, components))
-    return Projection(mean, components, unit_length)
+    return PCAWhitening(mean, components, unit_length)
 
 
-def whitened(rows, n_components):
-    """Rows in the space of `fit_projection`."""
-    return fit_projection(rows, n_components)(rows)
+def whitened(rows: torch.Tensor, n_components: int) -> torch.Tensor:
+    """Rows in the space of `fit_pca_whitening`."""
+    return fit_pca_whitening(rows, n_components)(rows)
 
 
-def euclidean_clusters(rows, k, n_iter, rng):
-    """K-means; centres that lose all their rows move to the rows that are worst off.
+def euclidean_clusters(
+    rows: torch.Tensor, k: int, n_iter: int, rng: np.random.RandomState
+) -> torch.Tensor:
+    """K-means; a center that loses all its rows moves to one of the rows with the largest error.
 
     Parameters
     ----------
@@ -87,11 +105,13 @@ def euclidean_clusters(rows, k, n_iter, rng):
     -------
     int64 tensor of shape (n,)
     """
-    found = lloyd(rows, sample_rows(rows, k, rng), max_iter=n_iter, tol=1e-4)
-    return nearest(rows, found.centers)[0]
+    dictionary = kmeans(rows, sample_rows(rows, k, rng), max_iter=n_iter, tol=_TOLERANCE)
+    return nearest(rows, dictionary.centers)[0]
 
 
-def spherical_clusters(rows, k, n_iter, rng):
+def spherical_clusters(
+    rows: torch.Tensor, k: int, n_iter: int, rng: np.random.RandomState
+) -> torch.Tensor:
     """K-means by cosine, for rows of unit length; otherwise as `euclidean_clusters`."""
     centers = sample_rows(rows, k, rng)
     for _ in range(n_iter):
@@ -108,10 +128,15 @@ def spherical_clusters(rows, k, n_iter, rng):
     return nearest(rows, centers)[0]
 
 
-def final_clusters(rows, k, rng, n_init=10, max_iter=300):
+def final_clusters(
+    rows: torch.Tensor,
+    k: int,
+    rng: np.random.RandomState,
+    n_init: int = 10,
+    max_iter: int = 300,
+    n_ranked: int = _ROWS_TO_RANK_STARTS,
+) -> Dictionary:
     """The best of several runs of k-means.
-
-    Of many rows, a part decides which start is the best.
 
     Parameters
     ----------
@@ -119,22 +144,27 @@ def final_clusters(rows, k, rng, n_init=10, max_iter=300):
     k : int
     rng : numpy RandomState
     n_init, max_iter : int
+        Starts, and iterations of each: as many as those of scikit-learn's `KMeans` with
+        ``init="random"``.
+    n_ranked : int, default=50_000
+        Of more than twice as many rows, so many decide which start is the best.
 
     Returns
     -------
     Dictionary
     """
-    limits = {"max_iter": max_iter, "tol": 1e-4}
-    some = rows
-    if len(rows) > 2 * _ROWS_TO_RANK_STARTS:
-        order = torch.from_numpy(rng.permutation(len(rows))[:_ROWS_TO_RANK_STARTS])
-        some = rows[order.to(rows.device)]
-    runs = (lloyd(some, kmeans_plusplus(some, k, rng), **limits) for _ in range(n_init))
-    best = min(runs, key=lambda run: run.inertia)
-    return best if some is rows else lloyd(rows, best.centers, **limits)
+    return best_of_restarts(
+        rows,
+        lambda rows, rng: kmeans_plusplus(rows, k, rng),
+        partial(kmeans, max_iter=max_iter, tol=_TOLERANCE),
+        n_centers=k,
+        n_init=n_init,
+        n_ranked=n_ranked,
+        rng=rng,
+    )
 
 
-def uniform_draw(labels, n_labels, n_draws):
+def uniform_draw(labels: torch.Tensor, n_labels: int, n_draws: int) -> torch.Tensor:
     """Images drawn so that each cluster that is not empty has about the same share.
 
     From a cluster that is large enough no image is drawn twice. Uses torch's generator.
@@ -149,6 +179,7 @@ def uniform_draw(labels, n_labels, n_draws):
     -------
     int64 tensor of shape (n_draws,)
     """
+    # The images of each cluster, one cluster after the other, in a random order.
     shuffled = torch.randperm(len(labels))
     order = shuffled[labels[shuffled].argsort(stable=True)]
     sizes = torch.bincount(labels, minlength=n_labels)
@@ -161,15 +192,20 @@ def uniform_draw(labels, n_labels, n_draws):
     return drawn[torch.randperm(len(drawn))[:n_draws]]
 
 
-def size_entropy(labels, n_labels):
+def size_entropy(labels: torch.Tensor, n_labels: int) -> float:
     """Entropy of the sizes of clusters, relative to equal sizes: 1 when they are equal."""
     shares = torch.bincount(labels, minlength=n_labels).double() / len(labels)
     entropy = -torch.special.xlogy(shares, shares).sum()
     return float(entropy / np.log(n_labels)) if n_labels > 1 else 1.0
 
 
-def simple_silhouette(rows, centers):
-    """Mean of ``(b - a) / max(a, b)``, with the distances a and b to the nearest two centres.
+def spread(rows: torch.Tensor) -> float:
+    """Variance of rows brought to unit length: 0 when all point the same way."""
+    return max(0.0, float(1 - F.normalize(rows).mean(0).square().sum()))
+
+
+def simple_silhouette(rows: torch.Tensor, centers: torch.Tensor) -> float:
+    """Mean of ``(b - a) / max(a, b)``, with the distances a and b to the nearest two centers.
 
     Parameters
     ----------
@@ -179,13 +215,13 @@ def simple_silhouette(rows, centers):
     Returns
     -------
     float
-        0 for a single centre.
+        0 for a single center.
     """
     if len(centers) < 2:
         return 0.0
     total = 0.0
-    for chunk in rows.split(10_000):
+    for chunk in rows.split(_ROWS_PER_CHUNK):
         nearest_two = torch.cdist(chunk, centers).topk(2, largest=False).values.double()
-        own, other = nearest_two.T
-        total += float(((other - own) / other.clamp(min=1e-12)).sum())
+        a, b = nearest_two.T
+        total += float(((b - a) / b.clamp(min=_TINY)).sum())
     return total / len(rows)

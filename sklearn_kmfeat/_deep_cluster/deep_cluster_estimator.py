@@ -1,10 +1,8 @@
 """Deep clustering as a scikit-learn estimator."""
 
-import os
-import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral, Real
-from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,35 +14,26 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import normalized_mutual_info_score
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from .._core.assign import nearest
 from .._inputs.check import check_images, remember, warn_if_flattened
 from .._utils.device import matmul_precision, resolve_device
+from .._utils.generators import preserved_generators, seed_generators
 from .._utils.progress import FitProgress
-from .assembly import new_net
-from .checkpoint import read_checkpoint, run_fingerprint, write_checkpoint
-from .clustering import final_clusters, fit_projection, simple_silhouette
-from .guard import CollapseGuard
-from .heads import HEADS
-from .net import own_generators, seed_generators
-from .networks import NETWORKS, probe_rows
-from .sources import is_dataset, source_of
-from .views import AUGMENTATIONS
+from .clustering import simple_silhouette
+from .final import fitted_attributes
+from .layers import check_layer, layer_rows, layer_width
+from .messages import warn_of_fewer_clusters, warn_of_other_n_epochs
+from .parameters import CONSTRAINTS, check_parameters, class_indices, clusters_projections
+from .recipe import Purpose
+from .resume import net_to_train
+from .sources import ImageBatches, image_batches
+from .training import train
 
-_POSITIVE = Interval(Integral, 1, None, closed="left")
-_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-_IMAGES_PER_LABEL = 10
-# K clusters lie in K - 1 dimensions; whitening many more drowns them in what varies little.
-_COMPONENTS_PER_CLUSTER = 2
-_LEAST_COMPONENTS = 6
+# Values of `layer` that are no layers of the network.
 _SPACES = ("embedding", "clusters")
-_BAR = 20
 
 
 class DeepClusterEstimator(
@@ -227,37 +216,7 @@ class DeepClusterEstimator(
     (3, 64)
     """
 
-    _parameter_constraints = {
-        "n_clusters": [_POSITIVE],
-        "n_pseudo_labels": [StrOptions({"auto"}), _POSITIVE, tuple, list],
-        "module": [StrOptions(set(NETWORKS)), nn.Module, callable],
-        "head": [StrOptions(set(HEADS))],
-        "image_shape": [tuple, list, None],
-        "input_size": [_POSITIVE, tuple, list, None],
-        "max_epochs": [Interval(Integral, 0, None, closed="left")],
-        "reassign_every": [_POSITIVE],
-        "n_components": [_POSITIVE],
-        "kmeans_iter": [_POSITIVE],
-        "sobel": [StrOptions({"auto"}), "boolean"],
-        "augment": [StrOptions({"default"} | set(AUGMENTATIONS)), callable, None],
-        "sampling": [StrOptions({"auto", "uniform", "shuffle"})],
-        "optimizer": [callable],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_schedule": [StrOptions({"constant", "cosine"})],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "weight_decay": [_NOT_NEGATIVE],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
-        "cluster_space": [StrOptions({"auto", "embedding", "projection"})],
-        "layer": [str],
-        "device": [str, torch.device, None],
-        "precision": [StrOptions({"exact", "fast"})],
-        "checkpoint": [str, os.PathLike, None],
-        "callbacks": [list, None],
-        "net_params": [dict, None],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints = CONSTRAINTS
 
     def __init__(
         self,
@@ -323,7 +282,7 @@ class DeepClusterEstimator(
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> "DeepClusterEstimator":
         """Learn the network and the clusters.
 
         Parameters
@@ -331,7 +290,7 @@ class DeepClusterEstimator(
         X : array, list of images or torch Dataset
             See the class for the forms.
         y : array-like of shape (n,) or None, default=None
-            Classes. They only watch: purity and NMI go into `history_`.
+            Classes. They change nothing: purity and NMI go into `history_`.
 
         Returns
         -------
@@ -345,36 +304,38 @@ class DeepClusterEstimator(
             another run, and the like.
         """
         device = resolve_device(self.device)
-        images = self._checked(X, reset=True)
-        given = X if images is None else images
         with (
-            own_generators(device),
+            preserved_generators(device),
             matmul_precision(self.precision),
             torch.inference_mode(False),
             torch.enable_grad(),
         ):
-            source, shape = source_of(given, self.input_size, device)
-            self._check_parameters(len(source))
-            y = _as_classes(y, len(source))
+            source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
+            warn_if_flattened(self, source)
+            batches, shape = image_batches(source, self.input_size, device)
+            check_parameters(self, len(batches))
+            classes = class_indices(y, len(batches))
             progress = FitProgress(self, X)
-            net, fingerprint = self._net_for(source, shape, device)
-            finished = self._learn(net, source, y, progress, fingerprint, shape)
-            fitted = self._fitted(net, source, shape) | {"_fingerprint": fingerprint}
-        progress.end(lambda: fitted)
-        if not finished or fitted["n_iter_"] > self.max_epochs:
-            cause = "There were more before" if finished else "Interrupted"
-            warnings.warn(
-                f"{cause}: this is the state after {fitted['n_iter_']} of {self.max_epochs} "
-                "epochs.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        self._remember(X, images, shape)
-        self.__dict__.update(fitted)
-        self._warn_if_fewer()
+            net, fingerprint = net_to_train(self, batches, shape, device)
+            if self.layer not in _SPACES:
+                check_layer(net, self.layer, _SPACES)
+                layer_width(net, self.layer, shape)
+            on_projection = clusters_projections(self, shape)
+
+            def fitted():
+                attributes = fitted_attributes(net, batches, shape, self.n_clusters, on_projection)
+                return attributes | {"_fingerprint": fingerprint}
+
+            finished = train(self, net, batches, classes, progress, fingerprint, fitted)
+            attributes = fitted()
+        progress.end(lambda: attributes)
+        warn_of_other_n_epochs(attributes["n_iter_"], self.max_epochs, finished)
+        remember(self, X, source)
+        self.__dict__.update(attributes)
+        warn_of_fewer_clusters(len(self.cluster_centers_), self.n_clusters)
         return self
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """The cluster of each image.
 
         Parameters
@@ -387,10 +348,10 @@ class DeepClusterEstimator(
         labels : ndarray of shape (n,)
             On the images of `fit` these are `labels_`.
         """
-        return self._clusters(self._rows(X, "clusters")).cpu().numpy()
+        return self._nearest(self._rows(X, "clusters")).cpu().numpy()
 
-    def transform(self, X):
-        """Describe images.
+    def transform(self, X: Any) -> np.ndarray:
+        """The embeddings of images, or the output of another `layer`.
 
         Parameters
         ----------
@@ -404,11 +365,11 @@ class DeepClusterEstimator(
         """
         if self.layer in _SPACES:
             return self._rows(X, self.layer).cpu().numpy()
-        with self._describing(X) as source:
-            self._check_layer(self.net_)
-            return self.net_.layer_rows(source, self.layer, probe_rows).numpy()
+        with self._batches(X) as batches:
+            check_layer(self.net_, self.layer, _SPACES)
+            return layer_rows(self.net_, self.layer, batches).numpy()
 
-    def score(self, X, y=None):
+    def score(self, X: Any, y: Any = None) -> float:
         """How clear the clusters of images are, or how well they agree with classes.
 
         Parameters
@@ -422,14 +383,14 @@ class DeepClusterEstimator(
         -------
         float
             Without `y` the mean of ``(b - a) / max(a, b)``, with the distances a of an image to
-            its own centre and b to the next: a silhouette that compares networks of different
+            its nearest center and b to the next: a silhouette that compares networks of different
             scale. With `y` the normalised mutual information.
         """
         rows = self._rows(X, "clusters")
         if y is None:
             return simple_silhouette(rows, torch.from_numpy(self.cluster_centers_).to(rows))
-        classes = _as_classes(y, len(rows))
-        return float(normalized_mutual_info_score(classes, self._clusters(rows).cpu().numpy()))
+        classes = class_indices(y, len(rows))
+        return float(normalized_mutual_info_score(classes, self._nearest(rows).cpu().numpy()))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -437,179 +398,34 @@ class DeepClusterEstimator(
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    # From X to a source of batches
-
-    def _checked(self, X, reset):
-        """Checked images, or None for a Dataset."""
-        if is_dataset(X):
-            return None
-        images = check_images(self, X, image_shape=self.image_shape, reset=reset)
-        if reset:
-            warn_if_flattened(self, images)
-        return images
-
-    def _source(self, X):
-        """Batches of images for a fitted estimator."""
-        self._validate_params()
-        images = self._checked(X, reset=False)
-        device = torch.device(self.net_.device)
-        source, shape = source_of(X if images is None else images, self._seen[:2], device)
-        if shape[2] != self._seen[2]:
-            raise ValueError(f"X has {shape[2]} channels, but fit saw {self._seen[2]}.")
-        return source
-
-    def _check_parameters(self, n_images):
-        if n_images < max(2, self.n_clusters):
-            raise ValueError(
-                f"n_samples={n_images} should be >= {max(2, self.n_clusters)}, for "
-                f"n_clusters={self.n_clusters}."
-            )
-        if self.cluster_space == "projection" and self.head != "prototypes":
-            raise ValueError(
-                "cluster_space='projection' is that of head='prototypes', but head is "
-                f"{self.head!r}."
-            )
-        asked = self._pseudo_labels(n_images)
-        if not asked or not all(isinstance(k, Integral) and 1 <= k <= n_images for k in asked):
-            raise ValueError(
-                f"n_pseudo_labels must be ints from 1 to n_samples={n_images}, got {asked!r}."
-            )
-
-    def _pseudo_labels(self, n_images):
-        asked = self.n_pseudo_labels
-        if asked == "auto" and self.warm_start and hasattr(self, "net_"):
-            return self.n_pseudo_labels_
-        if asked == "auto":
-            most = max(self.n_clusters, n_images // _IMAGES_PER_LABEL)
-            return (min(10 * self.n_clusters, most),)
-        return tuple(asked) if isinstance(asked, tuple | list) else (asked,)
-
-    def _remember(self, X, images, shape):
-        if images is not None:
-            remember(self, X, images)
-            return
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)
-        self.image_shape_ = (None, None, shape[2])
-
-    def _warn_if_fewer(self):
-        found = len(self.cluster_centers_)
-        if found < self.n_clusters:
-            warnings.warn(
-                f"Only {found} clusters came out of n_clusters={self.n_clusters}: the network "
-                "tells no more images apart than that.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-
-    # From a source to a net
-
-    def _net_for(self, source, shape, device):
-        """A net, new or as an earlier run left it, and the fingerprint of the run."""
-        n_labels = tuple(int(k) for k in self._pseudo_labels(len(source)))
-        fingerprint = run_fingerprint(self.get_params(deep=False), source, shape, n_labels)
-        state = None
-        if self.checkpoint is not None:
-            state = read_checkpoint(self.checkpoint, fingerprint)
-        warm = state is None and self.warm_start and hasattr(self, "net_")
-        if warm:
-            state = self.net_.state()
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        seed = int(seed if state is None else state["seed"])
-        seed_generators(seed, device)
-        net = new_net(self, source, shape, n_labels, seed, device).initialize()
-        if self.layer not in _SPACES:
-            self._check_layer(net)
-            net.layer_width(self.layer, shape, probe_rows)
-        if warm and not _same_images(self._fingerprint, fingerprint):
-            state = _without_images(state, net)
-        if state is not None:
-            _load(net, state, warm)
-        return net, fingerprint
-
-    def _check_layer(self, net):
-        names = [name for name, _ in net.module_.network.named_modules() if name]
-        if self.layer not in names:
-            raise ValueError(
-                f"layer={self.layer!r} is no layer of the network; there are 'embedding', "
-                f"'clusters', {', '.join(map(repr, names))}."
-            )
-
-    # From a net to fitted attributes
-
-    def _learn(self, net, source, y, progress, fingerprint, shape):
-        """Run the epochs; returns False if the user interrupted."""
-        guard = CollapseGuard(net.recipe.n_labels)
-        begin, done = perf_counter(), len(net.records_)
-
-        def on_epoch(state):
-            if self.checkpoint is not None:
-                write_checkpoint(self.checkpoint, fingerprint, state)
-            record = state["records"][-1]
-            guard(record)
-            each = (perf_counter() - begin) / (record["epoch"] - done)
-            left = each * (self.max_epochs - record["epoch"])
-            return task.step(
-                _told(record, self.max_epochs, left), lambda: self._fitted(net, source, shape)
-            )
-
-        with progress.task("epoch", self.max_epochs or None) as task:
-            task.n_steps = done
-            return net.train(source, self.max_epochs, y, on_epoch)
-
-    def _fitted(self, net, source, shape):
-        """The fitted attributes of a net."""
-        seed_generators(net.recipe.derived_seed(5), torch.device(net.device))
-        with torch.no_grad():
-            projected = self._uses_projection(shape)
-            described = net.embeddings(source)
-            described = net.projected(described) if projected else described
-            n_components = max(_LEAST_COMPONENTS, _COMPONENTS_PER_CLUSTER * self.n_clusters)
-            space = fit_projection(described, n_components, unit_length=not projected)
-            rows = space(described)
-            rng = np.random.RandomState(net.recipe.derived_seed(3))
-            found = final_clusters(rows, self.n_clusters, rng)
-            labels = nearest(rows, found.centers)[0]
-            filters = net.module_.first_filters()
-        return {
-            "labels_": labels.cpu().numpy(),
-            "cluster_centers_": found.centers.cpu().numpy(),
-            "inertia_": found.inertia,
-            "history_": [dict(record) for record in net.records_],
-            "n_iter_": len(net.records_),
-            "n_pseudo_labels_": net.recipe.n_labels,
-            "filters_": None if filters is None else filters.cpu().numpy(),
-            "net_": net,
-            "_space": space.cpu(),
-            "_projected": projected,
-            "_seen": shape,
-        }
-
-    def _uses_projection(self, shape):
-        """Whether the final clusters are made of what the head makes of the embeddings."""
-        if self.cluster_space == "auto":
-            return self.head == "prototypes" and shape[2] == 3
-        return self.cluster_space == "projection"
-
-    def _rows(self, X, layer):
-        """The embedding (n, d) of images, or where they are in the space of the clusters."""
-        with self._describing(X) as source:
-            embeddings = self.net_.forward(source, device=self.net_.device)
-            if layer == "embedding":
-                return embeddings
-            return self._space(self.net_.projected(embeddings) if self._projected else embeddings)
-
     @contextmanager
-    def _describing(self, X):
-        """Batches of X, without gradients; a Dataset that draws numbers draws those of `fit`."""
+    def _batches(self, X: Any) -> Iterator[ImageBatches]:
+        """Batches of X for the fitted net, without gradients.
+
+        A Dataset that draws random numbers draws those that it drew at the end of `fit`.
+        """
         check_is_fitted(self)
         device = torch.device(self.net_.device)
-        with own_generators(device), matmul_precision(self.precision), torch.no_grad():
-            source = self._source(X)
-            seed_generators(self.net_.recipe.derived_seed(5), device)
-            yield source
+        with preserved_generators(device), matmul_precision(self.precision), torch.no_grad():
+            self._validate_params()
+            source = check_images(
+                self, X, image_shape=self.image_shape, reset=False, needs_sizes=False
+            )
+            batches, _ = image_batches(source, self._input_shape[:2], device)
+            seed_generators(self.net_.recipe.derived_seed(Purpose.EMBEDDING), device)
+            yield batches
 
-    def _clusters(self, rows):
+    def _rows(self, X, layer):
+        """The embeddings (n, d) of images, or their coordinates in the space of the clusters."""
+        with self._batches(X) as batches:
+            embeddings = self.net_.forward(batches, device=self.net_.device)
+            if layer == "embedding":
+                return embeddings
+            projects = self._on_projection
+            return self._whitening(self.net_.projected(embeddings) if projects else embeddings)
+
+    def _nearest(self, rows):
+        """The nearest center of each row."""
         return nearest(rows, torch.from_numpy(self.cluster_centers_).to(rows))[0]
 
     @property
@@ -618,51 +434,4 @@ class DeepClusterEstimator(
             return self.net_.module_.n_features
         if self.layer == "clusters":
             return self.cluster_centers_.shape[1]
-        return self.net_.layer_width(self.layer, self._seen, probe_rows)
-
-
-def _as_classes(y, n_images):
-    """Classes as ints (n,), or None."""
-    if y is None:
-        return None
-    y = column_or_1d(y)
-    if len(y) != n_images:
-        raise ValueError(f"y has {len(y)} classes for {n_images} images.")
-    return np.unique(y, return_inverse=True)[1]
-
-
-def _same_images(before, now):
-    """Whether two runs are sure to have the same images."""
-    names = ("n_images", "checksum of images")
-    return now[names[1]] is not None and all(before[name] == now[name] for name in names)
-
-
-def _without_images(state, net):
-    """A state without what belongs to the images that it was learned from."""
-    own = net.module_.state_dict()
-    module = {name: own[name] if name == "head.bank" else v for name, v in state["module"].items()}
-    return state | {"module": module, "labels": None}
-
-
-def _load(net, state, warm):
-    try:
-        net.load_state(state, own_rates=warm)
-    except (RuntimeError, ValueError, KeyError) as error:
-        source = "warm_start goes on with the network of the last fit"
-        if not warm:
-            source = "the checkpoint goes on with its network"
-        raise ValueError(
-            f"{source}, but module, head, n_pseudo_labels, optimizer or the kind of images are "
-            "others now."
-        ) from error
-
-
-def _told(record, n_epochs, seconds_left):
-    """The end of a line of `verbose`: a bar, loss, NMI and time left."""
-    done = round(_BAR * record["epoch"] / n_epochs)
-    minutes, seconds = divmod(round(max(0.0, seconds_left)), 60)
-    nmi = record.get("nmi", np.nan)
-    return (
-        f" [{'#' * done}{'.' * (_BAR - done)}] loss {record['loss']:.4f}"
-        f"{'' if np.isnan(nmi) else f', NMI {nmi:.3f}'}, {minutes}:{seconds:02d} left"
-    )
+        return layer_width(self.net_, self.layer, self._input_shape)

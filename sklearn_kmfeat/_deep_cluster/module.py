@@ -16,7 +16,7 @@ class Standardize(nn.Module):
     mean, deviation : tensors of shape (C,)
     """
 
-    def __init__(self, mean, deviation):
+    def __init__(self, mean: torch.Tensor, deviation: torch.Tensor):
         super().__init__()
         self.register_buffer("mean", mean[:, None, None].clone())
         self.register_buffer("deviation", deviation[:, None, None].clone())
@@ -35,11 +35,12 @@ class DeepClusterModule(nn.Module):
         See `networks.build_network`.
     network_options : dict
         More arguments for it.
-    head : {"reset", "prototypes"}
+    head : str
+        A name in `HEADS`.
     head_options : dict
         More arguments for the head.
     shape : (int, int, int)
-        Height, width and channels of what the network sees.
+        Height, width and channels of the input.
     statistics : (tensor, tensor)
         Mean and standard deviation of each channel.
     sobel : bool
@@ -66,19 +67,19 @@ class DeepClusterModule(nn.Module):
         height, width, channels = shape
         self.standardize = Standardize(*statistics)
         self.sobel = Sobel(channels) if sobel else nn.Identity()
-        seen = Sobel.out_channels if sobel else channels
-        self.network = build_network(network, seen, (height, width), network_options)
-        self.n_features, relu = self._examined((1, channels, height, width))
+        in_channels = Sobel.out_channels if sobel else channels
+        self.network = build_network(network, in_channels, (height, width), network_options)
+        self.n_features, relu = self._cut_last_relu((1, channels, height, width))
         self.head = HEADS[head](self.n_features, n_labels, n_images, relu, **head_options)
 
     def forward(self, images):
         """Embeddings (n, d), before the last ReLU of the network."""
         return as_rows(self.network(self.sobel(self.standardize(images))))
 
-    def first_filters(self):
+    def first_filters(self) -> torch.Tensor | None:
         """Filters (k, h, w, C) of the first convolution, as they act on the image, or None.
 
-        With a `Sobel` front, on its grey values: there they are two pixels larger.
+        With a `Sobel` front they act on its grey values and are two pixels larger.
         """
         weights = first_weights(self.network)
         on_edges = weights is not None and weights.shape[1] == Sobel.out_channels
@@ -86,8 +87,12 @@ class DeepClusterModule(nn.Module):
             weights = self.sobel.joined(weights)
         return None if weights is None else weights.permute(0, 2, 3, 1)
 
-    def _examined(self, shape):
-        """Length of an embedding, and whether a ReLU ended the network, which is taken away."""
+    def _cut_last_relu(self, shape):
+        """Cut a ReLU that ends the network; the length of an embedding, and whether there was one.
+
+        An embedding is what comes before it: the ReLU would set half of what is clustered to zero.
+        The head has it instead.
+        """
         before = self.training
         self.eval()
         with torch.no_grad():
@@ -95,11 +100,10 @@ class DeepClusterModule(nn.Module):
             relu = cut_last_relu(self.network, blank)
             output = self.network(blank)
         self.train(before)
-        rows = isinstance(output, torch.Tensor) and output.dim() > 1 and len(output) == 1
-        if not rows:
-            given = getattr(output, "shape", None)
+        if not isinstance(output, torch.Tensor) or output.dim() < 2 or len(output) != 1:
+            got = getattr(output, "shape", None)
             raise ValueError(
                 "module must give embeddings (n, d) or maps (n, d, H, W), but for one image it "
-                f"gave {type(output).__name__ if given is None else tuple(given)}."
+                f"gave {type(output).__name__ if got is None else tuple(got)}."
             )
         return output.shape[1], relu

@@ -3,12 +3,18 @@
 import copy
 import inspect
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torchvision
 from torch import nn
 
+# Up to this side a ResNet keeps the resolution of its input in the first layer, as is usual for
+# CIFAR (32) and Tiny ImageNet (64): strides would leave maps of one or two pixels.
 _SMALL_IMAGE = 64
+# Values of a row for a linear probe: about 9,000 in the papers on AlexNet, 6 * 6 * 256 at conv5.
+_PROBE_VALUES = 9216
 
 
 class SmallestSide(nn.Module):
@@ -122,7 +128,8 @@ def _resnet(make, in_channels, image_size):
     return network
 
 
-NETWORKS = {
+#: From names for `DeepClusterEstimator(module=...)` to factories; see `build_network`.
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "small": small,
     "alexnet": alexnet,
     "vgg16": vgg16,
@@ -131,7 +138,9 @@ NETWORKS = {
 }
 
 
-def build_network(module, in_channels, image_size, options):
+def build_network(
+    module: Any, in_channels: int, image_size: tuple[int, int], options: dict[str, Any]
+) -> nn.Module:
     """A new network.
 
     Parameters
@@ -151,7 +160,7 @@ def build_network(module, in_channels, image_size, options):
     Raises
     ------
     ValueError
-        For arguments to a network that is there already.
+        For arguments to a network that is built already.
     """
     if isinstance(module, nn.Module):
         if options:
@@ -161,16 +170,16 @@ def build_network(module, in_channels, image_size, options):
             )
         return copy.deepcopy(module)
     make = NETWORKS[module] if isinstance(module, str) else module
-    known = {"in_channels": in_channels, "image_size": image_size}
+    offered = {"in_channels": in_channels, "image_size": image_size}
     names = inspect.signature(make).parameters
-    return make(**{name: known[name] for name in known if name in names} | options)
+    return make(**{name: offered[name] for name in offered if name in names} | options)
 
 
-def cut_last_relu(network, images):
-    """Take the ReLU that ends a network away, in place; returns whether there was one.
+def cut_last_relu(network: nn.Module, images: torch.Tensor) -> bool:
+    """Remove the ReLU that ends a network, in place; returns whether there was one.
 
-    It ends the network if it runs once and what it gives is what comes out, as rows: from maps,
-    the average over their locations is still to come.
+    It ends the network if it runs once and its output is that of the network, in rows: maps are
+    still to be averaged over their locations.
 
     Parameters
     ----------
@@ -181,11 +190,11 @@ def cut_last_relu(network, images):
     """
     outputs = {}
 
-    def note(layer, inputs, output):
+    def record(layer, inputs, output):
         outputs.setdefault(layer, []).append((output, output._version))
 
     layers = [layer for layer in network.modules() if isinstance(layer, nn.ReLU)]
-    handles = [layer.register_forward_hook(note) for layer in layers]
+    handles = [layer.register_forward_hook(record) for layer in layers]
     try:
         result = network(images)
     finally:
@@ -194,10 +203,10 @@ def cut_last_relu(network, images):
     if not isinstance(result, torch.Tensor) or result.dim() != 2:
         return False
     last = []
-    for layer, found in outputs.items():
-        output, version = found[0]
-        # What works in place gives the same tensor, in another version.
-        if len(found) == 1 and output is result and version == result._version:
+    for layer, runs in outputs.items():
+        output, version = runs[0]
+        # A layer that works in place gives the same tensor, in another version.
+        if len(runs) == 1 and output is result and version == result._version:
             last.append(layer)
     names = [
         name
@@ -209,19 +218,19 @@ def cut_last_relu(network, images):
     return bool(names)
 
 
-def as_rows(maps):
+def as_rows(maps: torch.Tensor) -> torch.Tensor:
     """Rows (n, d) as they are; maps (n, d, H, W) averaged over their locations."""
     return maps.flatten(2).mean(2) if maps.dim() > 2 else maps
 
 
-def first_weights(network):
+def first_weights(network: nn.Module) -> torch.Tensor | None:
     """Weights (k, C, h, w) of the first convolution, or None where there is none."""
     layers = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     return next((layer.weight.detach() for layer in layers), None)
 
 
-def probe_rows(output, n_values=9216):
-    """What a layer gives, as rows for a linear classifier.
+def probe_rows(output: torch.Tensor, n_values: int = _PROBE_VALUES) -> torch.Tensor:
+    """The output of a layer as rows for a linear classifier.
 
     Maps are averaged over a grid of cells, as many as keep a row within `n_values` values:
     9x9, 6x6, 4x4, 4x4 and 6x6 for the layers of an AlexNet, as in DeepCluster's probes.

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+# The horizontal derivative; its transpose is the vertical one.
 _ACROSS = [[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]
 
 
@@ -20,7 +21,7 @@ class Sobel(nn.Module):
 
     out_channels = 2
 
-    def __init__(self, in_channels):
+    def __init__(self, in_channels: int):
         super().__init__()
         self.grey = nn.Conv2d(in_channels, 1, kernel_size=1)
         self.edges = nn.Conv2d(1, 2, kernel_size=3, padding=1, padding_mode="replicate")
@@ -36,7 +37,7 @@ class Sobel(nn.Module):
         """Edges (n, 2, H, W) of images (n, C, H, W)."""
         return self.edges(self.grey(images))
 
-    def joined(self, weights):
+    def joined(self, weights: torch.Tensor) -> torch.Tensor:
         """Filters (k, 1, h + 2, w + 2) of grey values that do what filters of the edges do.
 
         Parameters

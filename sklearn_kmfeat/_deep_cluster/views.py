@@ -1,11 +1,18 @@
-"""What a network sees of an image: random views to learn from, the centre to be described."""
+"""Random views of images, which a network learns from."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.transforms import v2
+
+from .._inputs.resize import CenterCrop
+
+# Smaller images have nothing that a crop or a rotation would leave as it is.
+_LEAST_SIDE = 4
 
 
 class RandomView(v2.Transform):
@@ -13,14 +20,21 @@ class RandomView(v2.Transform):
 
     The transforms of torchvision draw once for a whole batch. Here each image of a batch gets
     an affine map of its own, and all are resampled in one call, on their device.
+
+    A new kind of view overrides `draw` and gets an entry in `AUGMENTATIONS`.
+
+    Parameters
+    ----------
+    size : (int, int) or None, default=None
+        That of the views; None is that of the images.
     """
 
     def __init__(self, size=None):
         super().__init__()
         self.size = size
 
-    def draw(self, n):
-        """Maps (n, 2, 3) from places in the view to places in the image, both in [-1, 1]."""
+    def draw(self, n: int) -> torch.Tensor:
+        """Maps (n, 2, 3) from coordinates in the view to those in the image, in [-1, 1]."""
         raise NotImplementedError
 
     def make_params(self, flat_inputs):
@@ -41,7 +55,7 @@ class CropAndFlip(RandomView):
     Parameters
     ----------
     size : (int, int) or None, default=None
-        Of the views; None is that of the images.
+        That of the views; None is that of the images.
     scale : (float, float), default=(0.25, 1.0)
         Share of the area.
     ratio : (float, float), default=(0.75, 4 / 3)
@@ -70,7 +84,7 @@ class CropAndFlip(RandomView):
         return maps
 
 
-class CropFlipColour(CropAndFlip):
+class CropFlipColor(CropAndFlip):
     """Crops, mirror images, and other colours: brightness, contrast, saturation, tint, or grey.
 
     As ``ColorJitter`` and ``RandomGrayscale`` of torchvision do it, each image for itself; 0 is
@@ -80,7 +94,7 @@ class CropFlipColour(CropAndFlip):
     Parameters
     ----------
     size : (int, int) or None, default=None
-        Of the views; None is that of the images.
+        That of the views; None is that of the images.
     scale : (float, float), default=(0.2, 1.0)
         Share of the area.
     brightness, contrast, saturation : float, default=0.4
@@ -136,7 +150,7 @@ class SmallAffine(RandomView):
     Parameters
     ----------
     size : (int, int) or None, default=None
-        Of the views; None is that of the images.
+        That of the views; None is that of the images.
     degrees : float, default=15
         Largest rotation.
     shear : float, default=0.2
@@ -172,7 +186,7 @@ class SmallAffine(RandomView):
 class EachImage(nn.Module):
     """A transform of torchvision, applied to each image for itself.
 
-    Torchvision takes floats to be in [0, 1]: changes of colour cut off what is not.
+    Torchvision expects floats in [0, 1]: changes of colour clip all others.
 
     Parameters
     ----------
@@ -193,31 +207,8 @@ class EachImage(nn.Module):
         return torch.stack([self.transform(i) for i in images]) * self.extent + self.low
 
 
-class Centre(nn.Module):
-    """The centre of an image, as large as possible, brought to a size.
-
-    Parameters
-    ----------
-    size : (int, int) or None
-        None leaves the images alone.
-    """
-
-    def __init__(self, size=None):
-        super().__init__()
-        self.size = size
-
-    def forward(self, images):
-        """Centres of images (..., C, H, W), float."""
-        if self.size is None or tuple(images.shape[-2:]) == tuple(self.size):
-            return images
-        scale = max(a / b for a, b in zip(self.size, images.shape[-2:], strict=True))
-        whole = [math.ceil(scale * side - 1e-6) for side in images.shape[-2:]]
-        resized = v2.functional.resize(images, whole, antialias=True)
-        return v2.functional.center_crop(resized, list(self.size))
-
-
 class Sized(nn.Module):
-    """Views, brought to a size.
+    """Views of any size, cropped and scaled to one.
 
     Parameters
     ----------
@@ -228,18 +219,23 @@ class Sized(nn.Module):
     def __init__(self, views, size):
         super().__init__()
         self.views = views
-        self.centre = Centre(size)
+        self.center_crop = CenterCrop(size)
 
     def forward(self, images):
         """Views (n, C, H, W)."""
-        return self.centre(self.views(images))
+        return self.center_crop(self.views(images))
 
 
-AUGMENTATIONS = {"crop": CropAndFlip, "color": CropFlipColour, "affine": SmallAffine}
+#: From names for `DeepClusterEstimator(augment=...)` to the classes; called with the size.
+AUGMENTATIONS: dict[str, type[RandomView]] = {
+    "crop": CropAndFlip,
+    "color": CropFlipColor,
+    "affine": SmallAffine,
+}
 
 
-def of_torchvision(augment):
-    """Whether views are made by transforms of torchvision, alone or in a `nn.Sequential`."""
+def of_torchvision(augment: Any) -> bool:
+    """Whether views come from transforms of torchvision, alone or in a `nn.Sequential`."""
     if isinstance(augment, nn.Sequential):
         return any(map(of_torchvision, augment))
     if isinstance(augment, RandomView):
@@ -248,18 +244,23 @@ def of_torchvision(augment):
     return any(kind.__module__.startswith("torchvision.transforms.") for kind in kinds)
 
 
-def random_views(augment, shape, size=None, limits=(0.0, 1.0)):
-    """The views that a network learns from.
+def random_views(
+    augment: Any,
+    shape: tuple[int, int, int],
+    size: tuple[int, int] | None = None,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The function that makes the views.
 
     Parameters
     ----------
-    augment : {"default", "crop", "color", "affine"}, callable or None
-        ``"default"``: crops of colour images, small affine maps of images with one channel,
-        and neither of images below 4 pixels.
+    augment : str, callable or None
+        A name in `AUGMENTATIONS`, or ``"default"``: crops of colour images, small affine maps of
+        images with one channel, and neither of images below 4 pixels.
     shape : (int, int, int)
         Height, width and channels of an image.
     size : (int, int) or None, default=None
-        Of the views; None is that of the images.
+        That of the views; None is that of the images.
     limits : (float, float), default=(0, 1)
         Lowest and highest value of the images, for transforms of torchvision.
 
@@ -269,9 +270,9 @@ def random_views(augment, shape, size=None, limits=(0.0, 1.0)):
         From images (n, C, H, W) to views.
     """
     if augment == "default":
-        augment = None if min(shape[:2]) < 4 else "affine" if shape[2] == 1 else "crop"
+        augment = None if min(shape[:2]) < _LEAST_SIDE else "affine" if shape[2] == 1 else "crop"
     if augment is None:
-        return Centre(size)
+        return CenterCrop(size)
     if isinstance(augment, str):
         return AUGMENTATIONS[augment](size)
     views = EachImage(augment, *limits) if of_torchvision(augment) else augment

@@ -6,7 +6,7 @@ from torch import nn
 from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat._deep_cluster import networks
 from sklearn_kmfeat._deep_cluster.assembly import batch_size_of, new_net, recipe_of, uses_sobel
-from sklearn_kmfeat._deep_cluster.sources import ArrayImages
+from sklearn_kmfeat._deep_cluster.sources import ImageBatches
 from sklearn_kmfeat._inputs.arrays import ArraySource
 
 CPU = torch.device("cpu")
@@ -27,17 +27,17 @@ CPU = torch.device("cpu")
         (True, nn.Flatten(), (32, 32, 3), True),
     ],
 )
-def test_who_sees_edges(sobel, module, shape, expected):
+def test_which_networks_get_edges(sobel, module, shape, expected):
     assert uses_sobel(sobel, module, shape) is expected
 
 
 def test_parameters_arrive():
     X = np.random.RandomState(0).randint(0, 256, (5, 8, 8)).astype(np.uint8)
-    source = ArrayImages(ArraySource(X, (8, 8, 1)), CPU)
+    batches = ImageBatches(ArraySource(X, (8, 8, 1)), CPU)
     params = {"module__width": 4, "head__temperature": 0.3, "optimizer__nesterov": True}
     before = dict(params)
     estimator = DeepClusterEstimator(head="prototypes", net_params=params, momentum=0.8)
-    net = new_net(estimator, source, (8, 8, 1), (3,), 7, CPU).initialize()
+    net = new_net(estimator, batches, (8, 8, 1), (3,), 7, CPU).initialize()
     assert params == before
     assert net.module_.n_features == 16
     assert net.module_.head.temperature == 0.3
@@ -47,16 +47,16 @@ def test_parameters_arrive():
 
 
 def test_sampling_follows_the_head():
-    found = {
+    sampled = {
         (head, sampling): recipe_of(
             DeepClusterEstimator(head=head, sampling=sampling), (8, 8, 1), (3,), 0
         ).sampling
         for head in ("reset", "prototypes")
         for sampling in ("auto", "uniform", "shuffle")
     }
-    assert found["reset", "auto"] == "uniform"
-    assert found["prototypes", "auto"] == "shuffle"
-    assert all(found[head, s] == s for head, s in found if s != "auto")
+    assert sampled["reset", "auto"] == "uniform"
+    assert sampled["prototypes", "auto"] == "shuffle"
+    assert all(sampled[head, s] == s for head, s in sampled if s != "auto")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ from torchvision.transforms import v2
 
 from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat._deep_cluster.checkpoint import (
-    checksum,
     read_checkpoint,
     run_fingerprint,
     write_checkpoint,
 )
-from sklearn_kmfeat._deep_cluster.sources import ArrayImages
+from sklearn_kmfeat._deep_cluster.sources import ImageBatches
 from sklearn_kmfeat._inputs.arrays import ArraySource
 
 RUN = {"n_images": 12, "shape": (8, 8, 1), "lr": 0.05, "head": "reset", "nothing": None}
@@ -101,18 +100,6 @@ def test_any_damage_is_told(tmp_path):
     assert told > 100
 
 
-def test_checksum():
-    a = {"x": torch.arange(3.0), "y": [1, (2.5, "s", None)], "z": torch.tensor(1)}
-    same = {"x": torch.arange(3.0), "y": [1, (2.5, "s", None)], "z": torch.tensor(1)}
-    assert checksum(a) == checksum(same)
-    for name, other in {
-        "x": torch.ones(3),
-        "y": [1, (2.5, "t", None)],
-        "z": torch.tensor(2),
-    }.items():
-        assert checksum(a | {name: other}) != checksum(a)
-
-
 def test_where_it_is_written(tmp_path, state):
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         read_checkpoint(tmp_path / "nowhere" / "run.pt", RUN)
@@ -144,7 +131,7 @@ def test_code_is_not_run(tmp_path):
 
 def test_of_another_run(tmp_path, state):
     write_checkpoint(tmp_path / "run.pt", RUN, state)
-    with pytest.raises(ValueError, match=r"another run: there lr was 0\.05, here it is 0\.1"):
+    with pytest.raises(ValueError, match=r"another run: its lr was 0\.05, now it is 0\.1"):
         read_checkpoint(tmp_path / "run.pt", RUN | {"lr": 0.1})
 
 
@@ -157,7 +144,7 @@ def test_fingerprint():
 
     def fingerprint(X=X, **params):
         params = DeepClusterEstimator(**params).get_params(deep=False)
-        source = ArrayImages(ArraySource(X, (4, 4, 1)), CPU)
+        source = ImageBatches(ArraySource(X, (4, 4, 1)), CPU)
         return run_fingerprint(params, source, (4, 4, 1), (3,))
 
     same = fingerprint()

@@ -10,10 +10,11 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn_kmfeat._deep_cluster.clustering import (
     euclidean_clusters,
     final_clusters,
-    fit_projection,
+    fit_pca_whitening,
     simple_silhouette,
     size_entropy,
     spherical_clusters,
+    spread,
     uniform_draw,
 )
 
@@ -24,23 +25,23 @@ def blobs():
     return torch.tensor(X, dtype=torch.float32), y
 
 
-def test_projection_is_that_of_scikit_learn(blobs):
+def test_whitening_is_that_of_scikit_learn(blobs):
     X, _ = blobs
     expected = PCA(3, whiten=True).fit_transform(X.double().numpy())
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    got = fit_projection(X, 3)(X).numpy()
+    got = fit_pca_whitening(X, 3)(X).numpy()
     signs = np.sign((got * expected).sum(0))
     np.testing.assert_allclose(got * signs, expected, atol=1e-4)
-    longer = fit_projection(X, 3, unit_length=False).cpu()(X)
+    longer = fit_pca_whitening(X, 3, unit_length=False).cpu()(X)
     np.testing.assert_allclose(longer.var(0), 1, rtol=1e-4)
-    torch.testing.assert_close(F.normalize(longer), fit_projection(X, 3)(X))
+    torch.testing.assert_close(F.normalize(longer), fit_pca_whitening(X, 3)(X))
 
 
-def test_projection_leaves_out_what_does_not_vary(blobs):
+def test_whitening_leaves_out_what_does_not_vary(blobs):
     X, _ = blobs
     flat = torch.cat([X, X[:, :2], torch.zeros(len(X), 3)], 1)
-    assert fit_projection(flat, 256)(flat).shape == (300, 6)
-    constant = fit_projection(torch.ones(5, 4), 256)(torch.ones(5, 4))
+    assert fit_pca_whitening(flat, 256)(flat).shape == (300, 6)
+    constant = fit_pca_whitening(torch.ones(5, 4), 256)(torch.ones(5, 4))
     assert constant.shape == (5, 1)
     assert constant.isfinite().all()
 
@@ -55,7 +56,7 @@ def test_clusters_of_blobs(cluster, blobs):
     assert best > 0.95
 
 
-def test_spherical_clusters_are_settled_and_none_is_lost():
+def test_spherical_clusters_converge_and_none_is_lost():
     rows = F.normalize(torch.randn(40, 3, generator=torch.Generator().manual_seed(0)))
     rows = torch.cat([rows[:1].expand(60, -1), rows])
     labels = spherical_clusters(rows, 12, 50, np.random.RandomState(0))
@@ -64,7 +65,7 @@ def test_spherical_clusters_are_settled_and_none_is_lost():
     assert torch.equal(labels, (rows @ centers.T).argmax(1))
 
 
-def test_fresh_seeds_give_fresh_clusters(blobs):
+def test_other_seeds_give_other_clusters(blobs):
     X, _ = blobs
     first, again, other = (
         euclidean_clusters(X, 20, 5, np.random.RandomState(seed)) for seed in (0, 0, 1)
@@ -75,17 +76,16 @@ def test_fresh_seeds_give_fresh_clusters(blobs):
 
 def test_final_clusters_are_as_good_as_scikit_learns(blobs):
     X, _ = blobs
-    found = final_clusters(X, 8, np.random.RandomState(0))
+    dictionary = final_clusters(X, 8, np.random.RandomState(0))
     expected = KMeans(8, n_init=10, random_state=0).fit(X.numpy()).inertia_
-    assert found.inertia <= 1.02 * expected
+    assert dictionary.inertia <= 1.02 * expected
 
 
-def test_final_clusters_of_many_rows(blobs, monkeypatch):
+def test_final_clusters_of_many_rows(blobs):
     X, y = blobs
-    monkeypatch.setattr("sklearn_kmfeat._deep_cluster.clustering._ROWS_TO_RANK_STARTS", 100)
-    found = final_clusters(X, 5, np.random.RandomState(0))
-    assert found.counts.sum() == 300
-    assert adjusted_rand_score(y, torch.cdist(X, found.centers).argmin(1)) > 0.95
+    dictionary = final_clusters(X, 5, np.random.RandomState(0), n_ranked=100)
+    assert dictionary.counts.sum() == 300
+    assert adjusted_rand_score(y, torch.cdist(X, dictionary.centers).argmin(1)) > 0.95
 
 
 def test_uniform_draw():
@@ -122,3 +122,9 @@ def test_silhouette(blobs):
     centers = torch.stack([X[torch.from_numpy(y == k)].mean(0) for k in range(5)])
     assert simple_silhouette(X, centers) == pytest.approx(silhouette_score(X, y), abs=0.1)
     assert simple_silhouette(X, centers[:1]) == 0
+
+
+def test_spread():
+    rows = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    assert spread(rows) == 0
+    assert spread(torch.tensor([[1.0, 0.0], [-3.0, 0.0]])) == 1

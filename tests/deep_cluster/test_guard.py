@@ -17,7 +17,7 @@ GOOD = {"epoch": 1, "loss": 1.0, "largest": 0.2, "n_empty": 0, "spread": 0.5}
         ({"epoch": 10, "loss": 2.28}, r"Epoch 10: the loss, 2.28, is that of guessing \(2.30\)"),
     ],
 )
-def test_each_sign_is_told_once(change, message):
+def test_each_sign_is_warned_of_once(change, message):
     guard = CollapseGuard((10,))
     with pytest.warns(ConvergenceWarning, match=message):
         guard(GOOD | change)
@@ -26,7 +26,7 @@ def test_each_sign_is_told_once(change, message):
         guard(GOOD | change | {"epoch": 12})
 
 
-def test_nothing_to_tell():
+def test_no_sign_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         CollapseGuard((10,))(GOOD)

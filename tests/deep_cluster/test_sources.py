@@ -8,8 +8,8 @@ from torch.utils.data import Dataset
 
 from sklearn_kmfeat._deep_cluster.sources import (
     channel_statistics,
+    image_batches,
     on_disk,
-    source_of,
     value_range,
 )
 from sklearn_kmfeat._inputs.check import check_images
@@ -17,8 +17,9 @@ from sklearn_kmfeat._inputs.check import check_images
 CPU = torch.device("cpu")
 
 
-def checked(X, **options):
-    return check_images(SimpleNamespace(), X, **options)
+def batches_of(X, size=None):
+    """Batches of any X, and the shape of the input of a network."""
+    return image_batches(check_images(SimpleNamespace(), X), size, CPU)
 
 
 def photos(shape, dtype=np.uint8, n=7):
@@ -49,40 +50,40 @@ class Folder(Dataset):
 def test_arrays(shape, dtype, tmp_path):
     X = photos(shape, dtype)
     X.flags.writeable = False
-    source, seen = source_of(checked(X), None, CPU)
-    assert seen == (*shape, 1)[:3]
-    assert len(source) == 7
-    for index in ([0, 1, 2], [5, 0, 5, 3], [6]):
-        images, places = source.__getitems__(torch.tensor(index))
-        assert places.tolist() == index
+    batches, input_shape = batches_of(X)
+    assert input_shape == (*shape, 1)[:3]
+    assert len(batches) == 7
+    for wanted in ([0, 1, 2], [5, 0, 5, 3], [6]):
+        images, index = batches.__getitems__(torch.tensor(wanted))
+        assert index.tolist() == wanted
         assert images.dtype == torch.float32
         assert images.is_contiguous(memory_format=torch.channels_last)
-        expected = X.reshape(7, *seen)[index].transpose(0, 3, 1, 2)
+        expected = X.reshape(7, *input_shape)[wanted].transpose(0, 3, 1, 2)
         np.testing.assert_array_equal(images.numpy(), expected)
     np.save(tmp_path / "X.npy", X)
-    mapped, _ = source_of(checked(np.load(tmp_path / "X.npy", mmap_mode="r")), None, CPU)
-    both = [s.__getitems__(torch.tensor([4, 1]))[0] for s in (source, mapped)]
+    mapped, _ = batches_of(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    both = [each.__getitems__(torch.tensor([4, 1]))[0] for each in (batches, mapped)]
     assert torch.equal(*both)
 
 
 def test_images_of_different_sizes_become_squares():
     images = [photos((h, w, 3), n=1)[0] for h, w in [(9, 12), (10, 30), (7, 7), (9, 12)]]
-    source, seen = source_of(checked(images), None, CPU)
-    assert seen == (9, 9, 3)
-    batch, _ = source.__getitems__(torch.arange(4))
+    batches, shape = batches_of(images)
+    assert shape == (9, 9, 3)
+    batch, _ = batches.__getitems__(torch.arange(4))
     assert batch.shape == (4, 3, 9, 9)
     np.testing.assert_array_equal(batch[0].permute(1, 2, 0).numpy(), images[0][:, 2:11])
-    assert source_of(checked(images), (5, 6), CPU)[1] == (5, 6, 3)
+    assert batches_of(images, (5, 6))[1] == (5, 6, 3)
     floats = [image.astype(np.float64) / 255 for image in images]
-    batch, _ = source_of(checked(floats), None, CPU)[0].__getitems__(torch.arange(4))
+    batch, _ = batches_of(floats)[0].__getitems__(torch.arange(4))
     assert batch.max() <= 1
 
 
 def test_lists_of_one_size_keep_it():
     X = photos((9, 12, 3))
-    source, seen = source_of(checked(list(X)), None, CPU)
-    assert seen == (9, 12, 3)
-    batch, _ = source.__getitems__(torch.arange(7))
+    batches, shape = batches_of(list(X))
+    assert shape == (9, 12, 3)
+    batch, _ = batches.__getitems__(torch.arange(7))
     np.testing.assert_array_equal(batch.permute(0, 2, 3, 1).numpy(), X)
 
 
@@ -97,34 +98,61 @@ def test_what_is_on_disk(tmp_path):
 def test_value_range():
     X = photos((6, 5, 3), n=40)
     for images, expected in [(X, (0, 255)), (X / 255, (0, 1)), (X / 2.0 - 9, (-9, 118.5))]:
-        assert value_range(source_of(checked(images), None, CPU)[0]) == expected
+        assert value_range(batches_of(images)[0]) == expected
         tensors = torch.from_numpy(images).permute(0, 3, 1, 2)
-        assert value_range(source_of(Given(*tensors), None, CPU)[0]) == expected
+        assert value_range(batches_of(Given(*tensors))[0]) == expected
 
 
 def test_palettes_are_colours():
     image = Image.fromarray(photos((8, 8, 3), n=1)[0]).convert("P")
-    batch, _ = source_of(Given(image), None, CPU)[0].__getitems__(torch.arange(1))
+    batch, _ = batches_of(Given(image))[0].__getitems__(torch.arange(1))
     np.testing.assert_array_equal(batch[0].permute(1, 2, 0).numpy(), np.array(image.convert("RGB")))
 
 
 def test_rows_are_images_of_one_pixel():
-    source, seen = source_of(checked(np.random.rand(5, 4)), None, CPU)  # noqa: NPY002
-    assert seen == (1, 1, 4)
-    assert source.__getitems__(torch.arange(2))[0].shape == (2, 4, 1, 1)
+    batches, shape = batches_of(np.random.rand(5, 4))  # noqa: NPY002
+    assert shape == (1, 1, 4)
+    assert batches.__getitems__(torch.arange(2))[0].shape == (2, 4, 1, 1)
 
 
 @pytest.mark.parametrize("kind", ["pil", "array", "tensor"])
 def test_dataset_is_read_image_by_image(kind):
     folder = Folder(kind=kind)
-    source, seen = source_of(folder, None, CPU)
-    assert seen == (8, 10, 3)
+    batches, shape = batches_of(folder)
+    assert shape == (8, 10, 3)
     folder.read.clear()
-    batch, places = source.__getitems__(torch.tensor([4, 2]))
+    batch, index = batches.__getitems__(torch.tensor([4, 2]))
     assert folder.read == [4, 2]
     assert batch.shape == (2, 3, 8, 10)
-    assert places.tolist() == [4, 2]
-    assert source_of(folder, 6, CPU)[1] == (6, 6, 3)
+    assert index.tolist() == [4, 2]
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert batches_of(folder, 6)[1] == (6, 6, 3)
+
+
+class Noise(Dataset):
+    """Images that are others each time they are read."""
+
+    def __init__(self):
+        self.read = []
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, i):
+        self.read.append(i)
+        return torch.rand(1, 4, 4)
+
+
+def test_dataset_is_read_as_often_and_in_the_order_asked_for():
+    noise = Noise()
+    batches, _ = batches_of(noise)
+    assert noise.read == [0]
+    assert batches.may_vary
+    noise.read.clear()
+    images, _ = batches.__getitems__(torch.tensor([3, 1, 3]))
+    assert noise.read == [3, 1, 3]
+    assert not torch.equal(images[0], images[2])
+    assert not batches_of(photos((4, 4)))[0].may_vary
 
 
 class Given(Dataset):
@@ -145,31 +173,31 @@ class Given(Dataset):
 )
 def test_dataset_of_what_is_no_image(item):
     with pytest.raises(TypeError, match=r"must be images.*Got (str|dict|Tensor|int)"):
-        source_of(Given(item), None, CPU)
+        batches_of(Given(item))
 
 
 def test_dataset_without_images():
     with pytest.raises(ValueError, match=r"length of at least one.*got Given"):
-        source_of(Given(), None, CPU)
+        batches_of(Given())
 
 
 def test_dataset_with_nan():
-    source, _ = source_of(Given(torch.zeros(1, 4, 4), torch.full((1, 4, 4), torch.nan)), None, CPU)
+    batches, _ = batches_of(Given(torch.zeros(1, 4, 4), torch.full((1, 4, 4), torch.nan)))
     with pytest.raises(ValueError, match="Image 1 of the Dataset contains NaN"):
-        source.__getitems__(torch.arange(2))
+        batches.__getitems__(torch.arange(2))
 
 
 def test_dataset_of_mixed_channels():
     folder = Folder()
-    source, _ = source_of(folder, None, CPU)
+    batches, _ = batches_of(folder)
     folder.mode = "L"
     with pytest.raises(ValueError, match=r"Image 3 .* 1 channels, others have 3.*RGB"):
-        source.__getitems__(torch.tensor([3]))
+        batches.__getitems__(torch.tensor([3]))
 
 
 def test_statistics():
     X = photos((6, 5, 3), n=40)
     X[..., 2] = 9
-    mean, deviation = channel_statistics(source_of(checked(X), None, CPU)[0])
+    mean, deviation = channel_statistics(batches_of(X)[0])
     np.testing.assert_allclose(mean, X.mean((0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(deviation, [*X.std((0, 1, 2))[:2], 1], rtol=1e-5)

@@ -5,13 +5,13 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from sklearn_kmfeat._deep_cluster.views import (
-    Centre,
     CropAndFlip,
-    CropFlipColour,
+    CropFlipColor,
     EachImage,
     SmallAffine,
     random_views,
 )
+from sklearn_kmfeat._inputs.resize import CenterCrop
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_crops_are_parts_of_the_image():
     assert 0.4 < share < 0.6
 
 
-@pytest.mark.parametrize("view", [CropAndFlip((8, 9)), CropFlipColour((8, 9)), SmallAffine((8, 9))])
+@pytest.mark.parametrize("view", [CropAndFlip((8, 9)), CropFlipColor((8, 9)), SmallAffine((8, 9))])
 def test_each_image_is_drawn_for_itself(view, images):
     before = images.clone()
     copies = images[:1].expand(6, -1, -1, -1)
@@ -71,12 +71,12 @@ def test_small_affine_is_small():
     assert (mass < 9 * 1.6).all()
 
 
-def test_centre(images):
-    assert Centre()(images) is images
-    assert Centre((12, 10))(images) is images
-    torch.testing.assert_close(Centre((10, 10))(images), images[:, :, 1:11])
-    assert Centre((6, 7))(images).shape == (6, 3, 6, 7)
-    assert Centre((30, 20))(images[0]).shape == (3, 30, 20)
+def test_center_crop(images):
+    assert CenterCrop()(images) is images
+    assert CenterCrop((12, 10))(images) is images
+    torch.testing.assert_close(CenterCrop((10, 10))(images), images[:, :, 1:11])
+    assert CenterCrop((6, 7))(images).shape == (6, 3, 6, 7)
+    assert CenterCrop((30, 20))(images[0]).shape == (3, 30, 20)
 
 
 def test_transforms_of_torchvision_see_one_image_at_a_time(images):
@@ -93,9 +93,9 @@ def test_transforms_of_torchvision_see_one_image_at_a_time(images):
     [
         ("default", (28, 28, 1), SmallAffine),
         ("default", (32, 32, 3), CropAndFlip),
-        ("default", (1, 1, 5), Centre),
+        ("default", (1, 1, 5), CenterCrop),
         ("crop", (28, 28, 1), CropAndFlip),
-        (None, (32, 32, 3), Centre),
+        (None, (32, 32, 3), CenterCrop),
     ],
 )
 def test_which_views(augment, shape, kind):
@@ -112,7 +112,7 @@ class Mirror(transforms.RandomHorizontalFlip):
 
 def still_colours(**changes):
     still = dict.fromkeys(("brightness", "contrast", "saturation", "tint", "grey"), 0)
-    views = CropFlipColour(scale=(1, 1), **(still | changes))
+    views = CropFlipColor(scale=(1, 1), **(still | changes))
     views.ratio = (1, 1)
     return views
 

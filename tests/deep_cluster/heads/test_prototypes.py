@@ -1,61 +1,36 @@
-import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from sklearn_kmfeat._deep_cluster.heads import PrototypesHead, ResetHead
+from sklearn_kmfeat._deep_cluster.heads.prototypes import PrototypesHead
 
 
 def embeddings(n=8, d=5):
     return torch.randn(n, d, generator=torch.Generator().manual_seed(0))
 
 
-def test_reset_head_starts_anew():
-    head = ResetHead(400, (300,), 8, relu=True)
-    nn.init.ones_(head.classifiers[0].weight)
-    head.renew(None)
-    weight, bias = head.classifiers[0].weight, head.classifiers[0].bias
-    assert weight.std().item() == pytest.approx(0.01, rel=0.02)
-    assert weight.mean().abs() < 1e-3
-    assert not bias.any()
-
-
-def test_reset_head_has_the_last_relu():
-    rows = embeddings()
-    head = ResetHead(5, (3, 4), 8, relu=True)
-    first, second = head(rows, torch.arange(8))
-    assert first.shape == (8, 3)
-    assert second.shape == (8, 4)
-    torch.testing.assert_close(first, head.classifiers[0](rows.relu()))
-    bare = ResetHead(5, (3,), 8, relu=False)
-    torch.testing.assert_close(bare(rows, None)[0], bare.classifiers[0](rows))
-    assert len(list(head.fresh_parameters())) == 4
-    assert head.learned_parameters() == []
-
-
 def test_prototypes_are_centroids():
     head = PrototypesHead(5, (4, 3), 8, relu=True, n_projected=6)
     head(embeddings(), torch.arange(8))
-    torch.testing.assert_close(head.bank.norm(dim=1), torch.ones(8))
+    torch.testing.assert_close(head.memory.norm(dim=1), torch.ones(8))
     labels = torch.tensor([[0, 0, 1, 1, 2, 2, 2, 2], [0, 1, 2, 0, 1, 2, 0, 1]])
     head.renew(labels)
-    expected = F.normalize(head.bank[4:].mean(0), dim=0)
+    expected = F.normalize(head.memory[4:].mean(0), dim=0)
     torch.testing.assert_close(head.prototypes0[2], expected)
     assert not head.prototypes0[3].any()
     torch.testing.assert_close(head.prototypes1.norm(dim=1), torch.ones(3))
 
 
-def test_logits_are_cosines_and_the_bank_is_written():
+def test_logits_are_cosines_and_the_memory_is_written():
     head = PrototypesHead(5, (4, 3), 8, relu=True, n_projected=6, temperature=0.1)
     head.prototypes0.copy_(F.normalize(torch.randn(4, 6)))
     rows, index = embeddings(), torch.tensor([3, 1, 0, 7])
     first, second = head(rows[:4], index)
-    projected = head.bank[index]
+    projected = head.memory[index]
     torch.testing.assert_close(projected, head.projected(rows[:4]))
     torch.testing.assert_close(projected.norm(dim=1), torch.ones(4))
     torch.testing.assert_close(first, projected @ head.prototypes0.T / 0.1)
     assert second.shape == (4, 3)
-    assert not head.bank[[2, 4, 5, 6]].any()
+    assert not head.memory[[2, 4, 5, 6]].any()
 
 
 def test_prototypes_are_not_learned():
@@ -65,5 +40,5 @@ def test_prototypes_are_not_learned():
     assert head.fresh_parameters() == []
     loss = head(embeddings(), torch.arange(8))[0].logsumexp(1).sum()
     loss.backward()
-    assert not head.bank.requires_grad
+    assert not head.memory.requires_grad
     assert "prototypes0" in head.state_dict()

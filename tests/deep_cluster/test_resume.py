@@ -1,0 +1,202 @@
+"""Fits that go on: from a checkpoint, or from the last fit."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
+from torch import nn
+
+
+def test_warm_start_goes_on(head, tiny, images, assert_same_fit):
+    X, _ = images()
+    whole = tiny(head=head, max_epochs=4).fit(X)
+    parts = tiny(head=head, max_epochs=2, warm_start=True).fit(X)
+    parts.set_params(max_epochs=4).fit(X)
+    assert_same_fit(whole, parts)
+    assert [r["epoch"] for r in parts.history_] == [1, 2, 3, 4]
+    other = images(n=50)[0]
+    assert parts.set_params(max_epochs=5).fit(other).labels_.shape == (50,)
+    with pytest.raises(ValueError, match="warm_start goes on with the network of the last fit"):
+        parts.set_params(n_pseudo_labels=7).fit(X)
+
+
+def test_warm_start_on_other_images_of_the_same_number(head, tiny, images):
+    X, _ = images()
+    other = 255 - X
+    warm = tiny(head=head, warm_start=True, reassign_every=3).fit(X)
+    labels = warm.net_.pseudo_labels_
+    warm.set_params(max_epochs=3).fit(other)
+    assert np.isnan(warm.history_[2]["nmi"])
+    assert not torch.equal(warm.net_.pseudo_labels_, labels)
+    more = np.concatenate([other, other[-1:]])
+    assert warm.set_params(max_epochs=4).fit(more).net_.pseudo_labels_.shape == (1, 41)
+
+
+def test_warm_start_takes_new_rates(tiny, images):
+    X, _ = images()
+    warm = tiny(warm_start=True, lr_schedule="cosine").fit(X)
+    changed = {"lr": 0.001, "momentum": 0.5, "weight_decay": 0.1, "lr_schedule": "constant"}
+    warm.set_params(max_epochs=3, **changed).fit(X)
+    (group,) = warm.net_.optimizer_.param_groups
+    assert [group[name] for name in ("lr", "momentum", "weight_decay")] == [0.001, 0.5, 0.1]
+    for other in (torch.optim.Adam, torch.optim.RMSprop):
+        with pytest.raises(ValueError, match="warm_start goes on with the network of the last fit"):
+            warm.set_params(max_epochs=4, optimizer=other).fit(X)
+
+
+def test_more_epochs_were_done_than_asked_for(tiny, images):
+    X, _ = images()
+    warm = tiny(warm_start=True).fit(X)
+    with pytest.warns(ConvergenceWarning, match="There were more before.*after 2 of 1 epochs"):
+        warm.set_params(max_epochs=1).fit(X)
+
+
+def test_checkpoint_goes_on(tmp_path, tiny, images, assert_same_fit):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    whole = tiny(max_epochs=4).fit(X)
+    tiny(max_epochs=2, checkpoint=path).fit(X)
+    content = torch.load(path, weights_only=True)
+    assert len(content["state"]["records"]) == 2
+    assert_same_fit(tiny(max_epochs=4, checkpoint=str(path)).fit(X), whole)
+    assert_same_fit(tiny(max_epochs=4, checkpoint=path).fit(X), whole)
+
+
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.BatchNorm1d(8), nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"lr": np.float64(0.05), "head": np.str_("reset")},
+        {"module": lazy, "net_params": None},
+        {"module": lazy(), "net_params": None},
+        {"net_params": {"module__width": 4, "optimizer__nesterov": np.bool_(True)}},
+        {"net_params": {"module__width": 4, "head_optimizer__momentum": 0.5}},
+        {"head": "reset", "reassign_every": 3, "optimizer": torch.optim.AdamW, "lr": 0.01},
+    ],
+)
+def test_checkpoints_of_all_kinds_of_parameters(params, tmp_path, tiny, images, assert_same_fit):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    tiny(max_epochs=2, checkpoint=path, **params).fit(X)
+    gone_on = tiny(max_epochs=4, checkpoint=path, **params).fit(X)
+    assert_same_fit(gone_on, tiny(max_epochs=4, **params).fit(X))
+
+
+class Own(nn.Module):
+    def __init__(self, in_channels, width=5):
+        super().__init__()
+        self.first = nn.Conv2d(in_channels, width, 3)
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, x):
+        return self.norm(self.first(x)).relu()
+
+
+def test_a_network_of_other_weights_goes_on_from_a_checkpoint(
+    tmp_path, tiny, images, assert_same_fit
+):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    first = tiny(module=Own(1), net_params=None, checkpoint=path).fit(X)
+    assert_same_fit(tiny(module=Own(1), net_params=None, checkpoint=path).fit(X), first)
+
+
+class InterruptEpoch(Callback):
+    """The user loses patience in an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.records_) + 1 == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_checkpoint_of_a_falling_rate(tmp_path, tiny, images, assert_same_fit):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    params = {"lr_schedule": "cosine", "max_epochs": 4}
+    whole = tiny(**params).fit(X)
+    with pytest.warns(ConvergenceWarning, match="state after 2 of 4 epochs"):
+        tiny(**params, checkpoint=path, callbacks=[InterruptEpoch(3)]).fit(X)
+    assert_same_fit(tiny(**params, checkpoint=path).fit(X), whole)
+    with pytest.raises(ValueError, match="max_epochs was 4, now it is 5"):
+        tiny(**(params | {"max_epochs": 5}), checkpoint=path).fit(X)
+
+
+def test_checkpoint_without_a_seed_keeps_its_own(tmp_path, tiny, images, assert_same_fit):
+    X, _ = images()
+    first = tiny(random_state=None, checkpoint=tmp_path / "run.pt").fit(X)
+    assert_same_fit(tiny(random_state=None, checkpoint=tmp_path / "run.pt").fit(X), first)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"lr": 0.01}, r"lr was 0\.05, now it is 0\.01"),
+        ({"random_state": 1}, "random_state was 0, now it is 1"),
+        ({"module": "resnet18", "net_params": None}, "module was 'small', now it is 'resnet18'"),
+        ({"n_pseudo_labels": 7}, r"n_pseudo_labels was \(6,\), now it is \(7,\)"),
+    ],
+)
+def test_foreign_checkpoint(params, message, tmp_path, tiny, images):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    tiny(max_epochs=1, checkpoint=path).fit(X)
+    with pytest.raises(ValueError, match=f"belongs to another run.*{message}"):
+        tiny(checkpoint=path, **params).fit(X)
+
+
+def test_checkpoint_of_other_images(tmp_path, tiny, images):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    tiny(max_epochs=1, checkpoint=path).fit(X)
+    with pytest.raises(ValueError, match=r"another run.*checksum of images"):
+        tiny(checkpoint=path).fit(X[::-1])
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="damaged"):
+        tiny(checkpoint=path).fit(X)
+
+
+KILLED = """
+    import os, signal, sys
+    import numpy as np
+    from sklearn_kmfeat import DeepClusterEstimator
+    from skorch.callbacks import Callback
+
+    class Kill(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.records_) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    X = np.load(sys.argv[1])
+    DeepClusterEstimator(
+        n_clusters=3, n_pseudo_labels=6, batch_size=16, max_epochs=4,
+        net_params={"module__width": 4}, random_state=0, checkpoint=sys.argv[2],
+        callbacks=[Kill()],
+    ).fit(X)
+"""
+
+
+def test_a_killed_run_goes_on(tmp_path, tiny, images, assert_same_fit):
+    X, _ = images()
+    np.save(tmp_path / "X.npy", X)
+    path = tmp_path / "run.pt"
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path / "X.npy"), str(path)],
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        check=False,
+    )
+    assert run.returncode == -signal.SIGKILL
+    assert len(torch.load(path, weights_only=True)["state"]["records"]) == 2
+    assert_same_fit(tiny(max_epochs=4, checkpoint=path).fit(X), tiny(max_epochs=4).fit(X))
