@@ -1,73 +1,14 @@
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from naive import normalize
 from sklearn_kmfeat._core.conv_kmeans import best_offsets, convolutional
 from sklearn_kmfeat._core.gain_shape import spherical
 from sklearn_kmfeat._core.preparation import Preparation
 from sklearn_kmfeat._core.seeding import sample_rows
-from sklearn_kmfeat._core.whitening import Moments, Whitening, zca_matrices
 from sklearn_kmfeat._core.windows import Windows
-
-DTYPES = [torch.float32, torch.float64]
-SHAPES = {  # window, patch, channels
-    "square": ((6, 6), (3, 3), 3),
-    "one offset": ((3, 4), (3, 4), 2),
-    "tall": ((7, 4), (2, 4), 1),
-    "wide": ((4, 9), (3, 5), 5),
-    "pixels": ((3, 2), (1, 1), 4),
-}
-PREPARATIONS = list(product([None, 5.0], [False, True]))
-every_shape = pytest.mark.parametrize("shape", SHAPES)
-every_preparation = pytest.mark.parametrize(("eps", "whitening"), PREPARATIONS)
-every_dtype = pytest.mark.parametrize("dtype", DTYPES)
-
-
-class Machine:
-    """Windows, filters, and the prepared patches of all windows as naive code finds them."""
-
-    def __init__(self, shape="square", eps=5.0, whitening=True, dtype=torch.float64, n=40, k=7):
-        rng = np.random.RandomState(0)
-        size, self.patch, n_channels = SHAPES[shape]
-        self.offsets = tuple(w - p + 1 for w, p in zip(size, self.patch, strict=True))
-        self.pixels = 100 * rng.rand(*size, n_channels, n) - 50
-        self.eps, self.dtype = eps, dtype
-        self.whitening = None
-        if whitening:
-            moments = Moments.of(torch.from_numpy(self.rows()).flatten(0, 1))
-            self.whitening = Whitening(moments.mean, *zca_matrices(moments.covariance(), 0.1)[:2])
-        self.filters = rng.randn(k, self.raw().shape[-1])
-
-    def raw(self):
-        """Patches (n, n_offsets, d)."""
-        (h, w), (down, across), n = self.patch, self.offsets, self.pixels.shape[-1]
-        cuts = [self.pixels[i : i + h, j : j + w] for i in range(down) for j in range(across)]
-        return np.array([patches.reshape(-1, n).T for patches in cuts]).swapaxes(0, 1)
-
-    def rows(self):
-        """Prepared patches (n, n_offsets, d)."""
-        patches = self.raw() if self.eps is None else normalize(self.raw(), self.eps)
-        if self.whitening is None:
-            return patches
-        return (patches - self.whitening.mean.numpy()) @ self.whitening.matrix.numpy()
-
-    def windows(self, pixels=None, tile_bytes=None):
-        pixels = torch.tensor(self.pixels if pixels is None else pixels, dtype=self.dtype)
-        preparation = Preparation(self.eps, self.whitening)
-        return Windows.of(pixels, self.patch, preparation, tile_bytes)
-
-    def centers(self):
-        return torch.tensor(self.filters, dtype=self.dtype)
-
-    def close(self, found, expected):
-        digits = 1e-4 if self.dtype is torch.float32 else 1e-10
-        expected = np.asarray(expected)
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(found, expected, rtol=digits, atol=digits * scale)
+from windows_machine import Machine, every_dtype, every_preparation, every_shape
 
 
 def start_of(windows, k, seed=0):
@@ -103,122 +44,7 @@ def naive_convolutional(rows, D, n_iter, damping):
     return D, labels, offsets, (largest - gains**2).sum()
 
 
-# Windows
-
-
-@every_shape
-@every_preparation
-@every_dtype
-@pytest.mark.parametrize("tile_bytes", [None, 40_000])
-def test_windows_are_measured(shape, eps, whitening, dtype, tile_bytes):
-    machine = Machine(shape, eps, whitening, dtype, n=300)
-    windows = machine.windows(tile_bytes=tile_bytes)
-    assert len(windows) == 300
-    assert windows.offsets == machine.offsets
-    assert windows.width == machine.filters.shape[1]
-    assert windows.device.type == "cpu"
-    norms = (machine.rows() ** 2).sum(-1)
-    machine.close(windows.norms, norms.max(1))
-    chosen = norms[np.arange(300), windows.largest.numpy()]
-    machine.close(chosen, norms.max(1))
-    if eps is None:
-        assert windows.divisors is None
-    else:
-        spread = np.sqrt(machine.raw().var(-1, ddof=1) + eps)
-        machine.close(windows.divisors, spread.T)
-
-
-@every_shape
-@every_preparation
-@every_dtype
-def test_patches_at_offsets(shape, eps, whitening, dtype):
-    machine = Machine(shape, eps, whitening, dtype)
-    windows, rows = machine.windows(), machine.rows()
-    rng = np.random.RandomState(1)
-    offsets = rng.randint(rows.shape[1], size=40)
-    found = windows.at(torch.tensor(offsets))
-    assert found.dtype == dtype
-    machine.close(found, rows[np.arange(40), offsets])
-    some = np.array([39, 0, 7, 7])
-    machine.close(
-        windows.at(torch.tensor(offsets[:4]), torch.tensor(some)), rows[some, offsets[:4]]
-    )
-    machine.close(windows.middle_patches(), rows[:, middle(machine.offsets)])
-
-
-def middle(offsets):
-    down, across = offsets
-    return (down - 1) // 2 * across + (across - 1) // 2
-
-
-@every_shape
-@every_preparation
-def test_patches_are_new_memory(shape, eps, whitening):
-    windows = Machine(shape, eps, whitening).windows()
-    before = windows.pixels.clone()
-    windows.middle_patches().zero_()
-    assert torch.equal(windows.pixels, before)
-
-
-@every_shape
-@every_preparation
-def test_some_of_the_windows(shape, eps, whitening):
-    machine = Machine(shape, eps, whitening)
-    index = torch.tensor([5, 0, 39, 5])
-    some = machine.windows()[index]
-    alone = machine.windows(machine.pixels[..., index.numpy()])
-    assert len(some) == 4
-    torch.testing.assert_close(some.pixels, alone.pixels)
-    torch.testing.assert_close(some.norms, alone.norms)
-    assert torch.equal(some.largest, alone.largest)
-    if eps is not None:
-        torch.testing.assert_close(some.divisors, alone.divisors)
-    offsets = [best_offsets(windows, machine.centers()) for windows in (some, alone)]
-    assert torch.equal(*offsets)
-
-
-def test_offsets_are_counted_row_by_row():
-    windows = Machine("wide").windows()  # 2 x 5 places
-    counts = windows.count(torch.tensor([0, 4, 4, 9, 5]))
-    assert counts.tolist() == [[1, 0, 0, 0, 2], [1, 0, 0, 0, 1]]
-    assert counts.dtype == torch.int64
-
-
-def test_windows_without_contrast_are_left_alone():
-    pixels = torch.rand(5, 5, 2, 8, generator=torch.manual_seed(0))
-    before = pixels.clone()
-    windows = Windows.of(pixels, (3, 3), Preparation())
-    best_offsets(windows, torch.rand(3, 18))
-    assert torch.equal(pixels, before)
-
-
 # Responses
-
-
-@every_shape
-@every_preparation
-@every_dtype
-def test_folded_filters_respond_as_to_prepared_patches(shape, eps, whitening, dtype):
-    machine = Machine(shape, eps, whitening, dtype)
-    preparation = Preparation(eps, machine.whitening)
-    raw = torch.tensor(machine.raw(), dtype=dtype).flatten(0, 1)
-    spread = torch.ones(len(raw), 1, dtype=dtype)
-    if eps is not None:
-        spread = (raw.var(1, keepdim=True) + eps).sqrt()
-    matrix = preparation.fold(machine.centers())
-    assert matrix.dtype == dtype
-    found = torch.cat([raw, spread], 1) @ matrix.T / spread
-    machine.close(found, preparation.apply_(raw) @ machine.centers().T)
-    machine.close(found, machine.rows().reshape(len(raw), -1) @ machine.filters.T)
-
-
-@every_preparation
-def test_preparing_in_place(eps, whitening):
-    machine = Machine(eps=eps, whitening=whitening)
-    rows = torch.rand(9, 27, dtype=torch.float64)
-    expected = Preparation(eps, machine.whitening).apply_(rows.clone())
-    assert Preparation(eps, machine.whitening).apply_(rows) is rows
-    assert torch.equal(rows, expected)
 
 
 @every_shape
@@ -250,14 +76,6 @@ def test_any_tiles_give_the_same(shape, eps, whitening, tile_bytes):
     found = [best_offsets(windows, machine.centers()), windows.norms, windows.largest]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
-
-
-def test_tiles_keep_to_the_budget():
-    windows = Machine(n=300).windows(tile_bytes=40_000)
-    sizes = [tile.stop - tile.start for tile in windows.tiles(35 * 16)]
-    assert max(sizes) == 40_000 // (8 * 35 * 16)
-    assert sum(sizes) == 300
-    assert {t.stop - t.start for t in windows.tiles(10**9)} == {1}
 
 
 def test_responses_are_torchs_convolution():

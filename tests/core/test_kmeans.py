@@ -2,41 +2,24 @@ import numpy as np
 import pytest
 import torch
 from sklearn import cluster
-from sklearn.datasets import make_blobs
 
-from naive import squared_distances
+from blobs import error_of, start_of
 from sklearn_kmfeat._core.assign import nearest
 from sklearn_kmfeat._core.gain_shape import GainStep, spherical
 from sklearn_kmfeat._core.kmeans import RowStep, Sums, kmeans, lloyd, patch_dictionary
 from sklearn_kmfeat._core.seeding import kmeans_plusplus, sample_rows
 
 DTYPES = [torch.float32, torch.float64]
+
+
 LONG = {"max_iter": 100, "tol": 0}
+
+
 LEARNERS = {
     "lloyd": kmeans,
     "spherical": spherical,
     "undamped": lambda X, centers, **options: spherical(X, centers, damping=0.0, **options),
 }
-
-
-@pytest.fixture
-def blobs():
-    X, _ = make_blobs(600, n_features=5, centers=12, cluster_std=2.0, random_state=0)
-    return torch.tensor(X - X.mean(0))
-
-
-@pytest.fixture
-def clear_blobs():
-    X, _ = make_blobs(300, n_features=4, centers=6, cluster_std=0.3, random_state=0)
-    return torch.tensor(X - X.mean(0), dtype=torch.float32)
-
-
-def start_of(X, k, seed=0):
-    return sample_rows(X, k, np.random.RandomState(seed))
-
-
-def error_of(X, centers):
-    return squared_distances(X.double().numpy(), centers.double().numpy()).min(1).sum()
 
 
 def recorded(method, X, centers, **options):
@@ -53,66 +36,6 @@ def assert_live_and_different(found, n):
     assert found.counts.sum() == n
     assert found.centers.isfinite().all()
     assert len(np.unique(found.centers.numpy(), axis=0)) == len(found.centers)
-
-
-# Seeding
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("start", [sample_rows, kmeans_plusplus])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("k", [1, 2, 50, 600])
-def test_seeds_are_different_rows(blobs, start, dtype, k, seed):
-    X = blobs.to(dtype)
-    before = X.clone()
-    centers = start(X, k, np.random.RandomState(seed))
-    assert centers.shape == (k, 5)
-    assert centers.dtype == dtype
-    assert len(np.unique(centers.numpy(), axis=0)) == k
-    assert {tuple(row) for row in centers.tolist()} <= {tuple(row) for row in X.tolist()}
-    assert torch.equal(X, before)
-    assert torch.equal(centers, start(X, k, np.random.RandomState(seed)))
-    centers.zero_()
-    assert torch.equal(X, before)
-
-
-@pytest.mark.parametrize("start", [sample_rows, kmeans_plusplus])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_fewer_seeds_than_wanted_where_rows_repeat(start, dtype):
-    X = torch.tensor([[0.1, 7.0], [0.3, 0.0], [-2.0, 1.0]], dtype=dtype).repeat(40, 1)
-    centers = start(X, 10, np.random.RandomState(0))
-    assert sorted(centers.tolist()) == sorted(X[:3].tolist())
-
-
-@pytest.mark.parametrize("start", [sample_rows, kmeans_plusplus])
-def test_seeds_of_constant_data(start):
-    assert start(torch.full((20, 3), 0.1), 4, np.random.RandomState(0)).tolist() == [
-        torch.full((3,), 0.1).tolist()
-    ]
-
-
-def test_zero_and_minus_zero_are_one_row():
-    X = torch.tensor([[0.0, 1.0], [-0.0, 1.0]])
-    assert len(sample_rows(X, 2, np.random.RandomState(0))) == 1
-
-
-def test_rare_rows_are_found_among_many_repeated():
-    X = torch.zeros(1000, 2)
-    X[[3, 500, 999], 0] = torch.tensor([1.0, 2.0, 3.0])
-    assert sorted(start_of(X, 4)[:, 0].tolist()) == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize("offset", [0, 1e4, 1e5])
-def test_kmeans_plusplus_is_as_good_as_scikit_learns(blobs, offset):
-    X = (blobs + offset).float()
-    ours, theirs, sampled = [], [], []
-    for seed in range(20):
-        ours.append(error_of(X, kmeans_plusplus(X, 12, np.random.RandomState(seed))))
-        found, _ = cluster.kmeans_plusplus(X.double().numpy(), 12, random_state=seed)
-        theirs.append(error_of(X, torch.tensor(found)))
-        sampled.append(error_of(X, start_of(X, 12, seed)))
-    assert np.mean(ours) < 1.1 * np.mean(theirs)
-    assert np.mean(ours) < 0.8 * np.mean(sampled)
 
 
 # Lloyd
@@ -143,70 +66,6 @@ def test_lloyd_of_four_points(dtype):
     assert found.inertia == pytest.approx(10, abs=1e-5)
     assert found.n_iter == 2
     assert found.centers.dtype == dtype
-
-
-# Spherical
-
-
-def spherical_by_hand(X, D, n_iter, damping):
-    D = D / np.linalg.norm(D, axis=1, keepdims=True)
-    for _ in range(n_iter):
-        responses = X @ D.T
-        best = np.abs(responses).argmax(1)
-        S = np.where(np.arange(len(D)) == best[:, None], responses, 0)
-        D = S.T @ X + damping * D
-        D /= np.linalg.norm(D, axis=1, keepdims=True)
-    responses = np.abs(X @ D.T)
-    counts = np.bincount(responses.argmax(1), minlength=len(D))
-    return D, counts, (X**2).sum() - (responses.max(1) ** 2).sum()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("damping", [0.0, 1.0, 10.0])
-@pytest.mark.parametrize("n_iter", [1, 2, 20])
-def test_spherical_equals_the_formula(blobs, dtype, damping, n_iter):
-    start = start_of(blobs, 12)
-    D, counts, inertia = spherical_by_hand(blobs.numpy(), start.numpy(), n_iter, damping)
-    assert counts.all()
-    options = {"max_iter": n_iter, "tol": 0, "damping": damping}
-    found = spherical(blobs.to(dtype), start.to(dtype), **options)
-    np.testing.assert_allclose(found.centers, D, atol=1e-4)
-    np.testing.assert_allclose(found.inertia, inertia, rtol=1e-4)
-    if dtype is torch.float64:
-        np.testing.assert_allclose(found.centers, D, atol=1e-10)
-        np.testing.assert_array_equal(found.counts, counts)
-
-
-def test_spherical_without_damping_finds_the_principal_direction(blobs):
-    found = spherical(blobs, blobs[:1], max_iter=500, tol=1e-12, damping=0.0)
-    direction = np.linalg.svd(blobs.numpy())[2][0]
-    assert abs(found.centers[0].numpy() @ direction) == pytest.approx(1, abs=1e-9)
-
-
-def test_rows_and_their_negatives_share_a_filter():
-    X = torch.tensor([[2.0, 0.1], [-2.0, 0.1], [0.0, 3.0], [0.1, -3.0]])
-    found = spherical(X, torch.tensor([[1.0, 0.2], [0.1, 1.0]]), **LONG)
-    assert found.counts.tolist() == [2, 2]
-    np.testing.assert_allclose(found.centers.abs(), np.eye(2), atol=0.05)
-
-
-@pytest.mark.parametrize("damping", [0.0, 1.0])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_filters_have_unit_length(blobs, damping, dtype):
-    X = blobs.to(dtype)
-    found = spherical(X, start_of(X, 30), max_iter=10, tol=0, damping=damping)
-    np.testing.assert_allclose(found.centers.norm(dim=1), np.ones(30), rtol=1e-5)
-
-
-def test_damping_slows_the_filters_down(blobs):
-    start = start_of(blobs, 12)
-    unit = start / start.norm(dim=1, keepdim=True)
-    moves = [
-        (spherical(blobs, start, max_iter=1, tol=0, damping=damping).centers - unit).norm()
-        for damping in (0.0, 1.0, 1e3, 1e6)
-    ]
-    assert moves == sorted(moves, reverse=True)
-    assert moves[-1] < 0.02
 
 
 # What holds for all of them
@@ -385,13 +244,6 @@ def test_tol_is_relative_to_the_variance(blobs):
     start = start_of(blobs, 12)
     runs = [kmeans(scale * blobs, scale * start, max_iter=300, tol=0.01) for scale in (1, 255.0)]
     assert runs[0].n_iter == runs[1].n_iter < kmeans(blobs, start, max_iter=300, tol=0).n_iter
-
-
-def test_spherical_stops_when_the_filters_rest(blobs):
-    start = start_of(blobs, 12)
-    runs = [spherical(blobs, start, max_iter=1000, tol=tol).n_iter for tol in (0.5, 1e-2, 1e-6)]
-    assert runs == sorted(runs)
-    assert 1 <= runs[0] < runs[-1] < 1000
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

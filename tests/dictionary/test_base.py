@@ -1,5 +1,6 @@
 """What every learner does: invariants, errors, pipelines, progress, memory."""
 
+import linecache
 import subprocess
 import sys
 
@@ -10,12 +11,19 @@ import sklearn
 import torch
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_kmfeat import BagOfPatches, KMeansFilterLearner, PatchExtractor, ZCAWhitener
+from sklearn_kmfeat import (
+    BagOfPatches,
+    ConvKMeans,
+    KMeansFilterLearner,
+    PatchExtractor,
+    ZCAWhitener,
+)
 from sklearn_kmfeat._core.encode import Batch
 from sklearn_kmfeat._dictionary.patch_encoder import PatchEncoder
 from sklearn_kmfeat._inputs.check import check_images
@@ -315,6 +323,14 @@ class TestChangedParameters:
         changed.set_params(pool_grid=1).set_output(transform="pandas")
         assert changed.transform(images).shape == (60, 64)
 
+    @pytest.mark.parametrize("params", [{"pool_size": 9}, {"pool_grid": None, "pool_size": 5}])
+    @pytest.mark.parametrize("change", [{"stride": 2}, {"stride": (3, 1)}, {"pool_size": 4}])
+    def test_names_follow_the_size_of_the_maps(self, images, params, change):
+        fitted = KMeansFilterLearner(**SMALL, **params).fit(images).set_params(**change)
+        assert len(fitted.get_feature_names_out()) == fitted.transform(images).shape[1]
+        frame = fitted.set_output(transform="pandas").transform(images)
+        assert list(frame.columns) == list(fitted.get_feature_names_out())
+
     def test_nonsense_is_refused(self, learner, images):
         with pytest.raises(ValueError, match="'encoder' parameter"):
             variant(learner, images, encoder="zz").transform(images)
@@ -592,6 +608,47 @@ def test_scratch_memory_follows_the_budget(learner, images):
         assert 4 * batch.n_code_values <= max(mebibytes * 2**19, 4 * 27 * 32)
         assert 4 * 2 * batch.n_column_values <= max(mebibytes * 2**19, 2 * one_row)
         assert batch.n_column_values == batch.n_images * batch.n_rows * 27 * 110
+
+
+def line_of(record):
+    assert record.filename == __file__
+    return linecache.getline(record.filename, record.lineno)
+
+
+class TestWarningsPointAtTheUsersLine:
+    def test_fewer_filters(self):
+        rows = np.repeat(np.eye(3, 9), 10, axis=0)
+        learner = KMeansFilterLearner(n_filters=5, contrast=None, whiten_eps=None)
+        fits = learner.fit, clone(learner).partial_fit, make_pipeline(clone(learner)).fit
+        for fit in fits:
+            with pytest.warns(ConvergenceWarning, match="Only 3 different filters") as records:
+                fit(rows)  # the user's line
+            assert "the user's line" in line_of(records[0])
+
+    def test_flattened_images(self, images):
+        flat = images.reshape(60, -1)
+        bag = BagOfPatches(n_words=3, max_iter=2, random_state=0)
+        for fit in (bag.fit, make_pipeline(bag).fit_transform):
+            with pytest.warns(UserWarning, match="image_shape") as records:
+                fit(flat)  # the user's line
+            assert "the user's line" in line_of(records[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("contrast", ["patch", "image", None])
+def test_the_users_array_is_never_changed(images, dtype, contrast):
+    """Where the dtype is that of the computation, images may be read without a copy."""
+    X = images.astype(dtype)
+    before = X.copy()
+    for learner in (
+        KMeansFilterLearner(**SMALL, contrast=contrast),
+        BagOfPatches(n_words=4, n_patches=200, contrast=contrast, random_state=0),
+        ConvKMeans(n_filters=4, n_windows=200, contrast=contrast, max_iter=2, random_state=0),
+    ):
+        learner.fit(X).transform(X)
+        learner.partial_fit(X).predict(X)
+        learner.to_torch()(torch.from_numpy(X).permute(0, 3, 1, 2))
+        np.testing.assert_array_equal(X, before)
 
 
 def test_flattened_images_without_a_shape_warn(images):

@@ -5,6 +5,7 @@ import pickle
 import joblib
 import numpy as np
 import pytest
+import sklearn
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
@@ -1007,3 +1008,68 @@ def test_cuda_agrees(maps, connections):
     np.testing.assert_allclose(
         fits[0].transform(maps), learner.transform(maps), rtol=1e-3, atol=1e-2
     )
+
+
+# Groups are cut in one pass
+
+
+class CountedReads:
+    """An array that can only be sliced, and counts the images that are read."""
+
+    def __init__(self, data):
+        self.data, self.shape, self.dtype, self.ndim = data, data.shape, data.dtype, data.ndim
+        self.n_read = 0
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        part = self.data[index]
+        self.n_read += len(part)
+        return part
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_every_image_is_read_once_for_all_groups(maps, stream):
+    counted = CountedReads(maps)
+    learner = fitted(counted, connections=GROUPS)
+    assert counted.n_read == len(maps)
+    if stream:
+        counted.n_read = 0
+        learner.partial_fit(counted)
+        assert counted.n_read == len(maps)
+    same_fit(fitted(maps, connections=GROUPS), fitted(counted, connections=GROUPS))
+
+
+def test_more_passes_where_memory_is_short_give_the_same(maps):
+    expected, counted = fitted(maps, connections=GROUPS), CountedReads(maps)
+    with sklearn.config_context(working_memory=0.01):
+        learner = fitted(counted, connections=GROUPS)
+    assert counted.n_read == len(GROUPS) * len(maps)
+    same_fit(learner, expected)
+
+
+def test_all_groups_learn_from_the_same_windows(maps):
+    learner = fitted(maps, connections=[[0, 1], [0, 1]], n_init=1)
+    one, other = np.split(learner.whitener_[0].mean_, 1)[0], learner.whitener_[1].mean_
+    np.testing.assert_array_equal(one, other)
+
+
+# Connections in a stream
+
+
+@pytest.mark.parametrize("method", ["random", "correlation"])
+def test_a_stream_goes_on_after_a_pickle(maps, method):
+    rng = np.random.RandomState(0)
+    chooser = ChannelConnections(2, 2, method=method, random_state=rng)
+    learner = ConvKMeans(**SMALL, connections=chooser).partial_fit(maps)
+    again = pickle.loads(pickle.dumps(learner)).partial_fit(maps)
+    assert again.counts_.sum() == 2 * learner.counts_.sum()
+    with pytest.raises(ValueError, match=r"connections was .* call fit again"):
+        again.set_params(connections__group_size=1).partial_fit(maps)
+
+
+def test_equal_connections_in_another_container(maps):
+    learner = ConvKMeans(**SMALL, connections=np.array(GROUPS)).partial_fit(maps)
+    for same in (np.array(GROUPS).tolist(), tuple(map(tuple, np.array(GROUPS).tolist()))):
+        learner.set_params(connections=same).partial_fit(maps)

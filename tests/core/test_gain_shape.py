@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+
+from blobs import start_of
+from sklearn_kmfeat._core.gain_shape import spherical
+
+DTYPES = [torch.float32, torch.float64]
+
+
+LONG = {"max_iter": 100, "tol": 0}
+
+
+def spherical_by_hand(X, D, n_iter, damping):
+    D = D / np.linalg.norm(D, axis=1, keepdims=True)
+    for _ in range(n_iter):
+        responses = X @ D.T
+        best = np.abs(responses).argmax(1)
+        S = np.where(np.arange(len(D)) == best[:, None], responses, 0)
+        D = S.T @ X + damping * D
+        D /= np.linalg.norm(D, axis=1, keepdims=True)
+    responses = np.abs(X @ D.T)
+    counts = np.bincount(responses.argmax(1), minlength=len(D))
+    return D, counts, (X**2).sum() - (responses.max(1) ** 2).sum()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("damping", [0.0, 1.0, 10.0])
+@pytest.mark.parametrize("n_iter", [1, 2, 20])
+def test_spherical_equals_the_formula(blobs, dtype, damping, n_iter):
+    start = start_of(blobs, 12)
+    D, counts, inertia = spherical_by_hand(blobs.numpy(), start.numpy(), n_iter, damping)
+    assert counts.all()
+    options = {"max_iter": n_iter, "tol": 0, "damping": damping}
+    found = spherical(blobs.to(dtype), start.to(dtype), **options)
+    np.testing.assert_allclose(found.centers, D, atol=1e-4)
+    np.testing.assert_allclose(found.inertia, inertia, rtol=1e-4)
+    if dtype is torch.float64:
+        np.testing.assert_allclose(found.centers, D, atol=1e-10)
+        np.testing.assert_array_equal(found.counts, counts)
+
+
+def test_spherical_without_damping_finds_the_principal_direction(blobs):
+    found = spherical(blobs, blobs[:1], max_iter=500, tol=1e-12, damping=0.0)
+    direction = np.linalg.svd(blobs.numpy())[2][0]
+    assert abs(found.centers[0].numpy() @ direction) == pytest.approx(1, abs=1e-9)
+
+
+def test_rows_and_their_negatives_share_a_filter():
+    X = torch.tensor([[2.0, 0.1], [-2.0, 0.1], [0.0, 3.0], [0.1, -3.0]])
+    found = spherical(X, torch.tensor([[1.0, 0.2], [0.1, 1.0]]), **LONG)
+    assert found.counts.tolist() == [2, 2]
+    np.testing.assert_allclose(found.centers.abs(), np.eye(2), atol=0.05)
+
+
+@pytest.mark.parametrize("damping", [0.0, 1.0])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_filters_have_unit_length(blobs, damping, dtype):
+    X = blobs.to(dtype)
+    found = spherical(X, start_of(X, 30), max_iter=10, tol=0, damping=damping)
+    np.testing.assert_allclose(found.centers.norm(dim=1), np.ones(30), rtol=1e-5)
+
+
+def test_damping_slows_the_filters_down(blobs):
+    start = start_of(blobs, 12)
+    unit = start / start.norm(dim=1, keepdim=True)
+    moves = [
+        (spherical(blobs, start, max_iter=1, tol=0, damping=damping).centers - unit).norm()
+        for damping in (0.0, 1.0, 1e3, 1e6)
+    ]
+    assert moves == sorted(moves, reverse=True)
+    assert moves[-1] < 0.02
+
+
+def test_spherical_stops_when_the_filters_rest(blobs):
+    start = start_of(blobs, 12)
+    runs = [spherical(blobs, start, max_iter=1000, tol=tol).n_iter for tol in (0.5, 1e-2, 1e-6)]
+    assert runs == sorted(runs)
+    assert 1 <= runs[0] < runs[-1] < 1000

@@ -1,0 +1,112 @@
+"""What every dictionary learner does, and what it takes to add one."""
+
+import pickle
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_kmfeat import KMeansFilterLearner
+from sklearn_kmfeat._core.kmeans import Dictionary, RowStep
+from sklearn_kmfeat._core.preparation import Preparation
+from sklearn_kmfeat._core.streaming import RunningSums
+from sklearn_kmfeat._core.windows import Windows
+from sklearn_kmfeat._dictionary.learners import LEARNERS, Convolutional, DictionaryLearner
+from sklearn_kmfeat.datasets import load_cifar10_sample
+
+
+@dataclass(frozen=True)
+class FarthestPoints(DictionaryLearner):
+    """A toy: filters are patches, each as far as possible from those before; one pass."""
+
+    def fit(self, samples, centers, on_iteration):
+        chosen = [int(samples.norm(dim=1).argmax())]
+        while len(chosen) < self.n_centers:
+            chosen.append(int(torch.cdist(samples, samples[chosen]).amin(1).argmax()))
+            on_iteration(samples[chosen], 0.0)
+        centers = samples[chosen]
+        sums = self.step(samples)(centers, exact=True)
+        return Dictionary(centers, sums.counts, sums.inertia, 1)
+
+    def step(self, samples):
+        return RowStep(samples)
+
+    def resumed(self, dictionary, preparation):
+        return RunningSums.of_means(dictionary, preparation)
+
+    def centers(self, sums, preparation):
+        return sums.means(preparation)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load_cifar10_sample().images[:40]
+
+
+def test_a_new_learner_is_one_class_and_one_entry(images, monkeypatch):
+    monkeypatch.setitem(LEARNERS, "farthest", FarthestPoints)
+    params = {"n_patches": 300, "algorithm": "farthest", "random_state": 0}
+    learner = KMeansFilterLearner(n_filters=6, **params).fit(images)
+    assert learner.counts_.sum() == 300
+    assert learner.transform(images).shape == (40, 24)
+    assert learner.predict(images).max() == 5
+    again = pickle.loads(pickle.dumps(learner)).partial_fit(images).partial_fit(images)
+    assert again.counts_.sum() == 900
+    assert np.isfinite(again.transform(images)).all()
+    with pytest.raises(ValueError, match=r"'algorithm' parameter .* 'farthest'"):
+        learner.set_params(algorithm="nearest").fit(images)
+
+
+CONTRACT = {
+    **{name: (learner, {}) for name, learner in LEARNERS.items()},
+    "convolutional": (Convolutional, {"patch_size": (2, 2), "sample_size": (3, 3)}),
+    "one offset": (Convolutional, {"patch_size": (3, 3), "sample_size": (3, 3)}),
+}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_the_contract(name):
+    make, sizes = CONTRACT[name]
+    learner = make(**({"n_centers": 4, "sample_size": (3, 3), "max_iter": 3} | sizes))
+    drawn = torch.rand(50, 9, generator=torch.manual_seed(0), dtype=torch.float64)
+    samples, preparation = learner.prepare(drawn.clone(), lambda rows: Preparation())
+    assert len(samples) == 50
+    pixels = samples.pixels if isinstance(samples, Windows) else samples
+    before = pixels.clone()
+    some = samples[torch.tensor([3, 1])]
+    assert len(some) == 2
+    centers = learner.start(samples, np.random.RandomState(0))
+    assert centers.shape == (4, learner.patch_size[0] ** 2 if sizes else 9)
+    dictionary = learner.fit(samples, centers, lambda centers, inertia: None)
+    assert dictionary.centers.shape == centers.shape
+    assert dictionary.counts.sum() == 50
+    sums = learner.begun(dictionary, preparation)
+    assert sums.counts.sum() == 0
+    for n_batches in (1, 2):
+        sums, dictionary = learner.update(sums, samples, preparation, dictionary.centers)
+        assert dictionary.counts.sum() == 50 * n_batches
+    resumed = learner.resumed(learner.fit(samples, centers, lambda *now: None), preparation)
+    assert resumed.counts.sum() == 50
+    assert torch.equal(pixels, before)
+
+
+def test_a_stream_of_random_patches_keeps_them(images):
+    params = {"n_patches": 300, "algorithm": "random", "random_state": 0}
+    learner = KMeansFilterLearner(n_filters=5, whiten_eps=None, **params).partial_fit(images[:20])
+    first = learner.cluster_centers_.copy()
+    drawn = KMeansFilterLearner(n_filters=5, whiten_eps=None, **params).fit(images[:20])
+    np.testing.assert_allclose(first, drawn.cluster_centers_, rtol=1e-6)
+    assert (np.abs(first).max(axis=1) > 0.1).all()
+    learner.partial_fit(images[20:])
+    np.testing.assert_allclose(learner.cluster_centers_, first, rtol=1e-6)
+    assert learner.counts_.sum() == 600
+
+
+def test_a_stream_of_random_patches_whitens_them_anew(images):
+    params = {"n_patches": 300, "algorithm": "random", "random_state": 0}
+    learner = KMeansFilterLearner(n_filters=5, **params).partial_fit(images[:20])
+    unwhitened = learner.whitener_.inverse_transform(learner.cluster_centers_)
+    learner.partial_fit(images[20:])
+    again = learner.whitener_.inverse_transform(learner.cluster_centers_)
+    np.testing.assert_allclose(again, unwhitened, atol=1e-4)

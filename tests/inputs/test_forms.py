@@ -1,0 +1,128 @@
+"""What it takes to add a form of X; torch Datasets for both families."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from sklearn_kmfeat import (
+    BagOfPatches,
+    ChannelConnections,
+    ContrastNormalizer,
+    ConvKMeans,
+    DeepClusterEstimator,
+    KMeansFilterLearner,
+    PatchExtractor,
+)
+from sklearn_kmfeat._inputs.base import ImageSource
+from sklearn_kmfeat._inputs.check import FORMS, Form
+from sklearn_kmfeat.datasets import load_cifar10_sample
+
+DEEP = {"n_clusters": 2, "max_epochs": 1, "net_params": {"module__width": 4}, "random_state": 0}
+ESTIMATORS = [
+    KMeansFilterLearner(n_filters=4, n_patches=200, max_iter=2, random_state=0),
+    BagOfPatches(n_words=4, n_patches=200, max_iter=2, random_state=0),
+    ConvKMeans(n_filters=4, n_windows=100, max_iter=2, random_state=0),
+    ContrastNormalizer(),
+    PatchExtractor(max_patches=2, random_state=0),
+    DeepClusterEstimator(**DEEP),
+]
+
+
+class Stripes:
+    """A toy: images that are made when they are asked for."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __len__(self):
+        return self.n
+
+
+class StripesSource(ImageSource):
+    def __init__(self, stripes):
+        super().__init__(len(stripes), (12, 14, 1), 1, torch.float32, np.dtype(np.uint8))
+
+    def read(self, index, writable=False):
+        places = np.arange(len(self))[index]
+        stripes = (np.arange(14) * (1 + places[:, None])) % 7
+        return torch.from_numpy(stripes).float()[:, None, :, None].repeat(1, 12, 1, 1)
+
+
+def is_stripes(X):
+    return isinstance(X, Stripes)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda each: type(each).__name__)
+def test_a_new_source_is_one_class_and_one_entry(estimator, monkeypatch):
+    entry = Form(is_stripes, lambda X, request: StripesSource(X))
+    monkeypatch.setitem(FORMS, "stripes", entry)
+    array = StripesSource(Stripes(20)).read(slice(None)).numpy()
+    expected = estimator.fit(array).transform(array)
+    found = estimator.fit(Stripes(20)).transform(Stripes(20))
+    assert estimator.image_shape_ == (12, 14, 1)
+    np.testing.assert_array_equal(np.reshape(found, expected.shape), expected)
+
+
+class Items(Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i], i % 2
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load_cifar10_sample().images[:30]
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [*ESTIMATORS[:3], ESTIMATORS[4], ChannelConnections(2, 2, method="random", random_state=0)],
+    ids=lambda each: type(each).__name__,
+)
+@pytest.mark.parametrize("kind", ["arrays", "tensors"])
+def test_a_dataset_is_read_as_its_images(estimator, images, kind):
+    items = list(images)
+    if kind == "tensors":
+        items = [torch.from_numpy(image).permute(2, 0, 1) for image in images]
+    fits = [estimator.fit(X).__dict__ for X in (list(images), Items(items))]
+    for name in ("cluster_centers_", "connections_", "image_shape_", "patch_shape_"):
+        if fits[0].get(name) is not None:
+            np.testing.assert_array_equal(fits[0][name], fits[1][name])
+    if hasattr(estimator, "transform"):
+        found, expected = estimator.transform(Items(items)), estimator.transform(list(images))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_dataset_of_images_of_two_sizes(images):
+    items = [image[: 20 + 4 * (i % 2)] for i, image in enumerate(images)]
+    learner = ESTIMATORS[0]
+    expected = learner.fit(items).transform(items)
+    np.testing.assert_array_equal(learner.fit(Items(items)).transform(Items(items)), expected)
+    assert learner.image_shape_ == (None, None, 3)
+    for one, other in zip(learner.predict(items), learner.predict(Items(items)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda image: image.astype(float) * np.nan, "Image 5 of the Dataset contains NaN"),
+        (lambda image: image[..., 0], "Image 5 of the Dataset has 1 channels, others have 3"),
+    ],
+)
+def test_bad_items_are_named(images, change, message):
+    items = list(images)
+    items[5] = change(items[5])
+    with pytest.raises(ValueError, match=message):
+        ESTIMATORS[0].fit(Items(items))
+
+
+def test_an_empty_dataset():
+    with pytest.raises(ValueError, match="length of at least one"):
+        ESTIMATORS[0].fit(Items([]))
