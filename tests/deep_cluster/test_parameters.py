@@ -44,7 +44,7 @@ def test_classes_of_any_kind():
 def test_names_entered_later_are_accepted(tiny, images, monkeypatch):
     X, _ = images()
     params = {"module": "flat", "augment": "negative", "net_params": None}
-    with pytest.raises(ValueError, match="'augment' parameter .* among .*'default'"):
+    with pytest.raises(ValueError, match=r"'augment' parameter .* among .*'default'"):
         tiny(**params).fit(X)
     monkeypatch.setitem(AUGMENTATIONS, "negative", Negative)
     with pytest.raises(ValueError, match="'module' parameter of DeepClusterEstimator must be"):
