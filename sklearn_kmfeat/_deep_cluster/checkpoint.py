@@ -179,7 +179,8 @@ def _without_reading(net_params):
 def _checksum_of_images(batches):
     """A checksum of images that are the same each time they are read, otherwise None."""
     if batches.may_vary:
-        files = getattr(batches.source.source.dataset, "samples", None)
+        dataset = getattr(batches.source.source, "dataset", None)
+        files = getattr(dataset, "samples", None)
         return checksum(*files) if isinstance(files, list | tuple) else None
     return checksum(*some_images(batches, _IMAGES_IN_CHECKSUM))
 

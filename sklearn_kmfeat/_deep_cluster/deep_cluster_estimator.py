@@ -45,109 +45,112 @@ class DeepClusterEstimator(
 ):
     """Cluster images with a network that learns from its own clusters.
 
-    Before each epoch k-means clusters what the network says of the images; in the epoch the
-    network learns to tell these clusters apart, from random views of the images (DeepCluster,
-    [1]_). At the end k-means finds `n_clusters` clusters in the learned space.
+    Before each epoch k-means clusters the embeddings of the images. Their clusters are
+    pseudo-labels, which the network learns to predict from random views of the images
+    (DeepCluster, [1]_). At the end k-means makes `n_clusters` clusters in the learned space.
 
     Parameters
     ----------
     n_clusters : int, default=10
-        Clusters that come out: `labels_`, `predict`.
+        Number of clusters in `labels_` and `predict`.
     n_pseudo_labels : "auto", int or tuple of int, default="auto"
-        Clusters that the network learns from. More than `n_clusters` work better; ``"auto"``
-        is ten times as many, but leaves ten images to each where it can. Several numbers:
-        as many classifiers side by side.
+        Number of clusters that the network learns to predict. More than `n_clusters` work
+        better; ``"auto"`` is ten times as many, or fewer where they would have less than ten
+        images on average. With several numbers as many classifiers are learned side by side.
     module : {"small", "alexnet", "vgg16", "resnet18", "resnet50"}, class, callable or nn.Module,\
             default="small"
         The network: a small one for images of 28 to 64 pixels; the AlexNet of [1]_ with batch
-        normalisation; torchvision's; or any that gives rows (n, d) or maps (n, d, H, W). A class
-        or callable is called with `in_channels` and `image_size` if it knows these names; a
-        network is copied, with its weights. A ReLU that ends it, if it gives rows, is moved into
-        the head.
+        normalisation; those of torchvision; or any that outputs rows (n, d) or maps (n, d, H, W).
+        A class or callable is called with `in_channels` and `image_size` if it has parameters of
+        these names; a network is copied, with its weights. If it outputs rows and ends with a
+        ReLU, the embedding is the input of this ReLU.
     head : {"reset", "prototypes"}, default="reset"
-        ``"reset"``: clusters of whitened features, and a linear classifier made new for each
-        clustering [1]_; better for digits, and for few images. ``"prototypes"``: clusters of
-        projected views, whose centroids are the classifier [2]_; no pass over the images for
-        features alone, but for the first clusters; better for photographs, from some thousands.
+        ``"reset"``: whitened embeddings are clustered, and a linear classifier starts anew with
+        each clustering [1]_; better for digits, and for few images. ``"prototypes"``: projections
+        of the embeddings are clustered, those computed while learning, and the centroids are the
+        classifier [2]_; only the first clustering needs a pass over the images of its own; better
+        for photographs, from some thousands of them.
     image_shape : (int, int), (int, int, int) or None, default=None
         What the rows of a two-dimensional `X` are: images (H, W) or (H, W, C).
     input_size : int, (int, int) or None, default=None
-        Height and width, in pixels, of what the network sees. None: that of the images; where
-        they differ, a square of the median shorter side; the size of the first of a Dataset.
+        Height and width, in pixels, of the input of the network. None: those of the images; a
+        square of the median shorter side where they differ; those of the first image of a
+        Dataset.
     max_epochs : int, default=30
-        Epochs in all. 0 leaves the network as it starts, for comparison.
+        Total number of epochs. 0 leaves the network untrained, for comparison.
     reassign_every : int, default=1
-        Epochs from one clustering to the next.
+        Number of epochs from one clustering to the next.
     n_components : int, default=256
-        Principal components that are clustered; for ``head="prototypes"`` in the first clustering
-        only.
+        Number of principal components that are clustered; for ``head="prototypes"`` in the first
+        clustering only.
     kmeans_iter : int, default=20
-        Iterations of k-means, each time.
+        Number of iterations of k-means in each clustering.
     sobel : "auto" or bool, default="auto"
-        Whether the network sees edges of the grey image instead of colours. ``"auto"``: of
-        images with three channels, and for ``"alexnet"``; not if `module` is a network, or does not
-        ask for `in_channels`.
+        Whether the input of the network is the edges of the grey image instead of its colours.
+        ``"auto"``: for images with three channels, and for ``"alexnet"``; not if `module` is a
+        network, or has no parameter `in_channels`.
     augment : {"default", "crop", "color", "affine"}, callable or None, default="default"
-        Random views: ``"crop"``, crops and mirror images; ``"color"``, the same in other colours,
-        for a network that sees them (`sobel`); ``"affine"``, small rotations, shears,
-        changes of size and shifts; ``"default"``, ``"affine"`` for images with one channel,
-        otherwise ``"crop"``; a transform of torchvision, applied image by image, to values in
-        [0, 1] (bytes are divided by 255, other ranges are scaled); or any callable from a batch
-        (n, C, H, W) of float32 tensors to another.
+        Random views: ``"crop"``, crops and mirror images; ``"color"``, the same with changes of
+        colour, for a network whose input is colours (`sobel`); ``"affine"``, small rotations,
+        shears, changes of scale and shifts; ``"default"``, ``"affine"`` for images with one
+        channel, otherwise ``"crop"``; a transform of torchvision, applied image by image, to
+        values in [0, 1] (bytes are divided by 255, other ranges are scaled); or any callable from
+        a batch (n, C, H, W) of float32 tensors to another.
     sampling : {"auto", "uniform", "shuffle"}, default="auto"
-        ``"uniform"``: in an epoch each cluster (of the first classifier) has the same share;
-        ``"shuffle"``: each image comes once. ``"auto"``: uniform for ``head="reset"``. With
-        prototypes, images that do not come keep their projection of an earlier epoch.
+        The images of an epoch. ``"uniform"``: as many of each cluster (of the first classifier);
+        ``"shuffle"``: each image once. ``"auto"``: uniform for ``head="reset"``. With prototypes,
+        images that are not drawn keep their projection of an earlier epoch.
     optimizer : type, default=torch.optim.SGD
         Class of the optimiser.
     lr : float, default=0.05
         Learning rate.
     lr_schedule : {"constant", "cosine"}, default="constant"
-        ``"cosine"``: the learning rate falls to zero over the `max_epochs`, as half a cosine. A run
-        that goes on from a checkpoint is where it would have been. For other schedules see
-        `callbacks`.
+        ``"cosine"``: the learning rate falls to zero over the `max_epochs`, as half a cosine; it
+        continues where a checkpoint left off. For other schedules see `callbacks`.
     momentum : float, default=0.9
-        For optimisers that know it. The classifier that is made new is learned without.
+        For optimisers that have this parameter. A classifier that starts anew is learned without
+        momentum.
     weight_decay : float, default=1e-5
         Penalty on the squared weights.
     batch_size : "auto" or int, default="auto"
-        Images in a step. ``"auto"``: 256, or fewer (16 at least) so that an epoch has 40 steps:
-        a classifier that is made new for each clustering needs them.
+        Number of images in a step. ``"auto"``: 256, or fewer (at least 16) so that an epoch has
+        40 steps: a classifier that starts anew with each clustering needs them.
     cluster_space : {"auto", "embedding", "projection"}, default="auto"
-        Where the final clusters are made, of the first 2 * `n_clusters` (at least six) whitened
-        principal components: those of the embedding, brought to unit length; or those of the
-        projection in the head, for ``head="prototypes"``. ``"auto"``: the projection for
-        prototypes of images with three channels, which was better for photographs; the embedding
-        was better for digits.
+        The space of the final clusters: the first 2 * `n_clusters` (at least six) whitened
+        principal components of the embeddings, brought to unit length; or those of the
+        projections in the head, for ``head="prototypes"``. ``"auto"``: the projections for
+        prototypes of images with three channels, which was better for photographs; the embeddings
+        were better for digits.
     layer : str, default="embedding"
-        What `transform` gives: ``"embedding"``, what the network says, before its last ReLU;
-        ``"clusters"``, the space in which the clusters are; or the name of a layer of the
-        network (``"conv3"``), its maps pooled as for linear probes.
+        The output of `transform`: ``"embedding"``, the output of the network, before its last
+        ReLU; ``"clusters"``, the space of the final clusters (`cluster_space`); or the name of a
+        layer of the network (``"conv3"``), whose maps are pooled as for linear probes.
     device : str, torch.device or None, default=None
-        None is the CPU; ``"cuda"``, ``"cuda:1"``, ``"mps"``, or ``"auto"``.
+        None is the CPU; ``"auto"`` the first of CUDA, MPS and CPU that is available.
     precision : {"exact", "fast"}, default="exact"
-        ``"fast"``: the network computes in bfloat16, on CUDA and on processors that have units for
-        it (AMX, AVX-512: an epoch of the small one takes a quarter less time); the rest as in
-        `KMeansFilterLearner`. Elsewhere it changes nothing.
+        ``"fast"``: the network computes in bfloat16, on CUDA and on processors with units for it
+        (AMX, AVX-512: an epoch of the small network takes a quarter less time); on others it
+        changes nothing. For k-means as in `KMeansFilterLearner`.
     checkpoint : path-like or None, default=None
-        A file that is written after each epoch. If it is there already, from the same
-        arguments and images, `fit` goes on from it.
+        A file that is written after each epoch. If it exists already, from the same parameters
+        and images, `fit` continues from it.
     callbacks : list or None, default=None
-        Of skorch, such as ``EarlyStopping(monitor="train_loss")``; if one stops it, `fit` warns.
-        What they remember is not part of a checkpoint. `LRScheduler` does not change the rate of a
-        classifier that is made new, and goes with a constant `lr_schedule` only.
+        Callbacks of skorch, such as ``EarlyStopping(monitor="train_loss")``; if one stops the
+        training, `fit` warns. Their state is not part of a checkpoint. `LRScheduler` does not
+        change the learning rate of a classifier that starts anew, and needs a constant
+        `lr_schedule`.
     net_params : dict or None, default=None
-        More for `skorch.NeuralNet`; ``module__NAME`` goes to the network (``width`` of the small
-        one, 16), ``head__NAME`` to the head (of ``"prototypes"``: ``temperature``, ``n_hidden``,
-        ``n_projected``), ``head_optimizer__NAME`` to the SGD of a classifier that is made new (its
-        ``lr`` is `lr` / (1 - `momentum`), or 0.5 beside optimisers that are no SGD).
+        More parameters of `skorch.NeuralNet`. ``module__NAME`` goes to the network (``width`` of
+        the small one, 16), ``head__NAME`` to the head (of ``"prototypes"``: ``temperature``,
+        ``n_hidden``, ``n_projected``), ``head_optimizer__NAME`` to the SGD of a classifier that
+        starts anew (its ``lr`` is `lr` / (1 - `momentum`), or 0.5 if `optimizer` is not SGD).
     warm_start : bool, default=False
-        Whether `fit` goes on from the last fit, up to `max_epochs` in all. Of other images, or a
-        Dataset without `samples`, new clusters are made; the network is kept.
+        Whether `fit` continues the last fit, up to `max_epochs` in total. Other images, or a
+        Dataset without `samples`, are clustered anew; the network is kept.
     random_state : int, RandomState or None, default=None
-        Decides everything that is random.
+        Determines all random numbers, such as those of the weights, the views and the clusterings.
     verbose : int, default=0
-        1 writes a line an epoch: loss, NMI, time left. For progress bars:
+        1 prints a line for each epoch: loss, NMI, time left. For progress bars:
         ``estimator.set_callbacks(sklearn.callback.ProgressBar())``.
 
     Attributes
@@ -155,28 +158,28 @@ class DeepClusterEstimator(
     labels_ : ndarray of shape (n,)
         The cluster of each image.
     cluster_centers_ : ndarray of shape (n_clusters, d)
-        In the space of `transform` with ``layer="clusters"``, that of `cluster_space`.
+        In the space of `cluster_space`, which is that of `transform` with ``layer="clusters"``.
     inertia_ : float
-        Sum of squared distances of the images to their centres.
+        Sum of squared distances of the images to their centers in this space.
     history_ : list of dict
-        Of each epoch ``loss``; and when clusters were made anew ``nmi`` with those before,
-        ``n_empty``, ``entropy`` of the sizes (1: all equal), ``largest`` share, ``spread``
-        (variance of the embeddings at unit length), with `y` ``nmi_true`` and ``purity_true``;
-        and the seconds of each part.
+        For each epoch the ``loss``. For each epoch with a new clustering ``nmi`` with the
+        clustering before, ``n_empty`` clusters, ``entropy`` of the sizes (1: all equal),
+        ``largest`` share of a cluster, ``spread`` (variance of the embeddings at unit length),
+        and with `y` ``nmi_true`` and ``purity_true``. And the seconds of each part.
     n_iter_ : int
-        Epochs done.
+        Number of epochs done.
     n_pseudo_labels_ : tuple of int
-        Clusters that the network learned from.
+        Number of clusters that each classifier learned to predict.
     filters_ : ndarray of shape (k, h, w, C) or None
         The first convolution, as it acts on the standardised image: with `sobel` on its grey
-        values, (k, h + 2, w + 2, 1).
+        values, (k, h + 2, w + 2, 1). None if there is no convolution.
     net_ : skorch.NeuralNet
-        With the network, `net_.module_`.
+        The trained net; its network is `net_.module_`.
     image_shape_ : tuple or None
         (H, W, C); (None, None, C) for images that may differ in size; None for rows that are
-        no images.
+        not images.
     n_features_in_ : int
-        H * W * C, where it is fixed.
+        H * W * C, where all images have one size.
     feature_names_in_ : ndarray of str
         When `X` has column names.
 
@@ -184,18 +187,18 @@ class DeepClusterEstimator(
     --------
     KMeansFilterLearner : Features without a network, in seconds.
     ClusterClassifier : Classes from clusters and a few labels.
-    HistoryDisplay : Draws `history_`.
+    HistoryDisplay : Plots `history_`.
 
     Notes
     -----
     `X` may be an array (n, H, W) or (n, H, W, C) of integers or floats in any range, a list of
     images of different sizes, flattened images (n, f) with `image_shape`, rows (n, f) which
     count as images of one pixel, or a torch Dataset. Everything is computed in float32. Arrays
-    on disk and Datasets are read a batch at a time, never held whole.
+    on disk and Datasets are read a batch at a time, never loaded whole.
 
-    When the user interrupts it, `fit` ends with the state of the last whole epoch. In the first
-    epoch, and while the final clusters are made, there is nothing to end with: the interrupt is
-    raised, and a `checkpoint` has the epochs that were done.
+    When the user interrupts it, `fit` ends with the state after the last complete epoch. In the
+    first epoch, and while the final clusters are made, the interrupt is raised; a `checkpoint`
+    then holds the epochs that were done.
 
     References
     ----------
@@ -322,9 +325,13 @@ class DeepClusterEstimator(
                 layer_width(net, self.layer, shape)
             on_projection = clusters_projections(self, shape)
 
+            known = {"image_shape_": source.image_shape, "_fingerprint": fingerprint}
+            if source.n_features is not None:
+                known["n_features_in_"] = source.n_features
+
             def fitted():
                 attributes = fitted_attributes(net, batches, shape, self.n_clusters, on_projection)
-                return attributes | {"_fingerprint": fingerprint}
+                return known | attributes
 
             finished = train(self, net, batches, classes, progress, fingerprint, fitted)
             attributes = fitted()

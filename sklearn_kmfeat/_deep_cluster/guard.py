@@ -44,6 +44,7 @@ def signs_of_collapse(record: dict[str, Any], n_labels: Sequence[int]) -> dict[s
     if "largest" not in record:
         return signs
     n_labels = n_labels[0]
+    # Half of the images, or half between an equal share and all of them where clusters are few.
     if n_labels > 1 and record["largest"] > 0.5 + 0.5 / n_labels:
         signs["largest"] = (
             f"one cluster holds {record['largest']:.0%} of the images: the network gives few "

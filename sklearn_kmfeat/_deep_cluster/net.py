@@ -4,9 +4,10 @@ One epoch; what is in brackets happens every `reassign_every` epochs (`reassign.
 
   on_epoch_begin  [ images --center crop--> network --> embeddings --whitening--+        ]
                   [                                                             v        ]
-                  [         head.rows_to_cluster(), if the head keeps any --> k-means    ]
-                  [                                                             |        ]
-                  [         head.renew  <---------------------- pseudo_labels_ <+        ]
+                  [ or, from the second clustering on,                       k-means     ]
+                  [ head.rows_to_cluster(), if the head has any ------------->  |        ]
+                  [                                                             v        ]
+                  [                 head.renew(labels) <----------------- pseudo_labels_ ]
 
   each batch      images --random views--> network --> embeddings --> head --> logits
                                               ^                        ^         |

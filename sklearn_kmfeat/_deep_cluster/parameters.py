@@ -4,6 +4,7 @@ The functions read the parameters of an estimator, and set nothing.
 """
 
 import os
+from collections import ChainMap
 from numbers import Integral, Real
 from typing import Any
 
@@ -37,7 +38,7 @@ CONSTRAINTS = {
     "n_components": [POSITIVE_INT],
     "kmeans_iter": [POSITIVE_INT],
     "sobel": [StrOptions({"auto"}), "boolean"],
-    "augment": [StrOptions({"default"}), names_in(AUGMENTATIONS), callable, None],
+    "augment": [names_in(ChainMap(AUGMENTATIONS, {"default": None})), callable, None],
     "sampling": [StrOptions({"auto", "uniform", "shuffle"})],
     "optimizer": [callable],
     "lr": [Interval(Real, 0, None, closed="neither")],

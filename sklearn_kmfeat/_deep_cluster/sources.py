@@ -12,8 +12,8 @@ from .._inputs.base import ImageSource
 from .._inputs.resize import ResizedSource, common_size, in_one_size
 from .._utils.validation import as_pair
 
-# Mean and deviation of a channel are then known to about a hundredth of the deviation even where
-# the pixels of an image are all alike (1 / sqrt(2,000) is 0.02), at a fraction of an epoch.
+# Even if all pixels of an image were alike, means would be known to two hundredths of the deviation
+# (1 / sqrt(2,000)), for the time of a small part of an epoch.
 _IMAGES_FOR_STATISTICS = 2_000
 # Values that are copied to a device at a time: 64 MiB of bytes, 256 MiB of float32.
 _VALUES_PER_COPY = 2**26
@@ -52,9 +52,10 @@ class ImageBatches(Dataset):
 
     @property
     def may_vary(self) -> bool:
-        """Whether the same image may be another one when it is read again.
+        """Whether an image may be another one when it is read again.
 
-        So it is with a torch Dataset, whose transforms may draw random numbers.
+        So it is with a torch Dataset, whose transforms may draw random numbers. Such images are
+        read as often, and in the order, in which they are asked for.
         """
         return isinstance(self.source, ResizedSource)
 
@@ -75,7 +76,6 @@ class ImageBatches(Dataset):
         if self.resident is not None:
             block = self.resident[index.to(self.resident.device)]
         elif self.may_vary:
-            # As often and in the order in which they are drawn.
             block = self.source.read(index.numpy())
         else:
             block = _read_in_any_order(self.source, index)

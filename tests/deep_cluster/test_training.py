@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.callback import ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 
 class Interrupt:
-    """An augmentation at which the user loses patience."""
+    """An augmentation at which the user interrupts."""
 
     def __init__(self, at):
         self.at = at
@@ -55,17 +56,54 @@ def test_progress(capsys, tiny, images):
     assert "0:00 left" in lines[1]
 
 
-def test_callbacks_of_scikit_learn(tiny, images):
-    from sklearn.callback import ScoringMonitor
+class Watcher:
+    """A callback of scikit-learn that looks at the estimator after each epoch."""
 
+    def __init__(self, last_epoch=None):
+        self.last_epoch = last_epoch
+        self.fits = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None, **others):
+        if fitted_estimator is None:
+            return False
+        n_epochs = fitted_estimator.n_iter_
+        self.fits.append((n_epochs, fitted_estimator.labels_, fitted_estimator.predict(X)))
+        return n_epochs == self.last_epoch
+
+
+def test_callbacks_of_scikit_learn(tiny, images, assert_same_fit):
+    X, y = images()
+    plain, estimator, watcher = tiny(), tiny(), Watcher()
+    monitor = ScoringMonitor(scoring="normalized_mutual_info_score")
+    estimator.set_callbacks(monitor, watcher)
+    assert_same_fit(estimator.fit(X, y), plain.fit(X, y))
+    # After each of the two epochs, and after the fit.
+    assert [n_epochs for n_epochs, _, _ in watcher.fits] == [1, 2, 2]
+    for _, labels, predicted in watcher.fits:
+        np.testing.assert_array_equal(predicted, labels)
+    np.testing.assert_array_equal(watcher.fits[-1][1], plain.labels_)
+    np.testing.assert_array_equal(watcher.fits[0][1], tiny(max_epochs=1).fit(X).labels_)
+    names = [row["task_name"] for row in monitor.get_logs().data]
+    assert names.count("epoch step") == 2
+
+
+def test_callbacks_of_scikit_learn_stop(tiny, images, assert_same_fit):
     X, _ = images()
-    estimator = tiny()
-    monitor = ScoringMonitor(scoring=lambda est, X, y=None: len(set(est.predict(X))))
-    estimator.set_callbacks(monitor)
-    estimator.fit(X)
+    estimator = tiny(max_epochs=9)
+    estimator.set_callbacks(Watcher(last_epoch=2))
+    assert_same_fit(estimator.fit(X), tiny(max_epochs=2).fit(X))
 
 
-def test_collapse_is_told(head, tiny, images):
+def test_collapse_warns(head, tiny, images):
     X = np.repeat(images(n=2)[0], 20, axis=0)
     with pytest.warns(ConvergenceWarning, match="clusters are empty"):
         tiny(head=head, n_clusters=2, augment=None).fit(X)
