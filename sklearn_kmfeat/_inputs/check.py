@@ -76,7 +76,8 @@ def check_images(
     ValueError, TypeError
         With what was expected and what came.
     """
-    request = Request(estimator, _checked_image_shape(image_shape), reset, scan_bytes)
+    shape = _checked_image_shape(image_shape)
+    request = Request(estimator, shape, reset, needs_sizes, scan_bytes)
     make = next((form.source for form in FORMS.values() if form.accepts(X)), array_source)
     source = make(X, request)
     if not reset:

@@ -14,6 +14,8 @@ class Request(NamedTuple):
         What the rows of a two-dimensional X are; of other forms, what the images must be.
     reset : bool
         Whether this is a first fit.
+    needs_sizes : bool
+        False where the estimator brings images to a size of its own.
     scan_bytes : int
         Bytes that are looked through for NaN at a time.
     """
@@ -21,6 +23,7 @@ class Request(NamedTuple):
     estimator: Any
     image_shape: tuple[int, int, int] | None
     reset: bool
+    needs_sizes: bool
     scan_bytes: int
 
     @property

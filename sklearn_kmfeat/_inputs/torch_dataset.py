@@ -27,7 +27,9 @@ class DatasetSource(ImageSource):
 
     def __init__(self, dataset: Dataset):
         first = _as_tensor(dataset[0])
-        pixels = torch.empty(0, dtype=first.dtype).numpy().dtype
+        # NumPy has no bfloat16; its values are those of float32.
+        dtype = torch.float32 if first.dtype == torch.bfloat16 else first.dtype
+        pixels = torch.empty(0, dtype=dtype).numpy().dtype
         super().__init__(len(dataset), None, len(first), compute_dtype(pixels), pixels)
         self.dataset = dataset
         self.first_size = tuple(first.shape[1:])
@@ -72,7 +74,11 @@ def dataset_source(X: Dataset, request: Request) -> DatasetSource:
         )
     source = DatasetSource(X)
     shape = request.image_shape
-    if shape is not None and (*source.first_size, source.n_channels) != shape:
+    if (
+        shape is not None
+        and request.needs_sizes
+        and (*source.first_size, source.n_channels) != shape
+    ):
         raise ValueError(
             f"image_shape={shape} was given, but image 0 of the Dataset has shape "
             f"{(*source.first_size, source.n_channels)}."

@@ -18,9 +18,10 @@ from sklearn_kmfeat._inputs.base import ImageSource
 from sklearn_kmfeat._inputs.check import FORMS, Form
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
+SMALL = {"n_filters": 4, "n_patches": 200, "max_iter": 2, "random_state": 0}
 DEEP = {"n_clusters": 2, "max_epochs": 1, "net_params": {"module__width": 4}, "random_state": 0}
 ESTIMATORS = [
-    KMeansFilterLearner(n_filters=4, n_patches=200, max_iter=2, random_state=0),
+    KMeansFilterLearner(**SMALL),
     BagOfPatches(n_words=4, n_patches=200, max_iter=2, random_state=0),
     ConvKMeans(n_filters=4, n_windows=100, max_iter=2, random_state=0),
     ContrastNormalizer(),
@@ -121,6 +122,24 @@ def test_bad_items_are_named(images, change, message):
     items[5] = change(items[5])
     with pytest.raises(ValueError, match=message):
         ESTIMATORS[0].fit(Items(items))
+
+
+def test_a_dataset_in_bfloat16(images):
+    items = [torch.from_numpy(image).permute(2, 0, 1).bfloat16() for image in images]
+    expected = [item.permute(1, 2, 0).float().numpy() for item in items]
+    learner = ESTIMATORS[0]
+    np.testing.assert_array_equal(
+        learner.fit(Items(items)).cluster_centers_, learner.fit(expected).cluster_centers_
+    )
+
+
+def test_image_shape_of_a_dataset(images):
+    learner = KMeansFilterLearner(image_shape=(32, 32, 3), **SMALL).fit(images.reshape(30, -1))
+    assert learner.transform(Items(list(images))).shape == (30, 16)
+    with pytest.raises(ValueError, match=r"image 0 of the Dataset has shape \(20, 32, 3\)"):
+        learner.transform(Items([image[:20] for image in images]))
+    deep = DeepClusterEstimator(image_shape=(32, 32, 3), **DEEP).fit(images.reshape(30, -1))
+    assert deep.predict(Items([image[:20] for image in images])).shape == (30,)
 
 
 def test_an_empty_dataset():
