@@ -14,11 +14,6 @@ from sklearn_kmfeat._core.channel_groups import (
 
 
 @pytest.fixture
-def rng():
-    return np.random.RandomState(0)
-
-
-@pytest.fixture
 def rows(rng):
     """Channels with common strength, heavy tails, different scales and offsets."""
     strength = rng.rand(500, 3) ** 2

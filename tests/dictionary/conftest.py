@@ -1,11 +1,5 @@
-import numpy as np
 import pytest
 import sklearn
-
-
-@pytest.fixture
-def rng():
-    return np.random.RandomState(0)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from on_disk import OnDisk
 from sklearn_kmfeat import (
     BagOfPatches,
     ConvKMeans,
@@ -354,22 +355,6 @@ def test_predict_in_little_memory(learner, images):
     expected = learner.predict(images)
     with sklearn.config_context(working_memory=0.05):
         np.testing.assert_array_equal(learner.predict(images), expected)
-
-
-class OnDisk:
-    """An array that can only be sliced."""
-
-    def __init__(self, data):
-        self.data, self.shape, self.dtype, self.ndim = data, data.shape, data.dtype, data.ndim
-
-    def __len__(self):
-        return len(self.data)
-
-    def __getitem__(self, index):
-        return self.data[index]
-
-    def __array__(self, *args, **kwargs):
-        raise AssertionError("read whole")
 
 
 def test_flattened_images_on_disk(images):

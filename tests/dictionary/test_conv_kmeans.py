@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import check_random_state, get_tags
 
 from naive import cut, encode, normalize, pool
+from on_disk import OnDisk
 from sklearn_kmfeat import ChannelConnections, ConvKMeans, KMeansFilterLearner, PatchExtractor
 from sklearn_kmfeat.datasets import load_cifar10_sample, load_mnist_sample
 
@@ -735,22 +736,6 @@ def test_to_torch_can_be_trained(maps, connections, encoder):
 # Forms of input
 
 
-class OnDisk:
-    """An array that can only be sliced."""
-
-    def __init__(self, data):
-        self.data, self.shape, self.dtype, self.ndim = data, data.shape, data.dtype, data.ndim
-
-    def __len__(self):
-        return len(self.data)
-
-    def __getitem__(self, index):
-        return self.data[index]
-
-    def __array__(self, *args, **kwargs):
-        raise AssertionError("read whole")
-
-
 @pytest.mark.parametrize("connections", [None, GROUPS])
 class TestForms:
     def test_on_disk(self, maps, connections, tmp_path):
@@ -1013,25 +998,9 @@ def test_cuda_agrees(maps, connections):
 # Groups are cut in one pass
 
 
-class CountedReads:
-    """An array that can only be sliced, and counts the images that are read."""
-
-    def __init__(self, data):
-        self.data, self.shape, self.dtype, self.ndim = data, data.shape, data.dtype, data.ndim
-        self.n_read = 0
-
-    def __len__(self):
-        return len(self.data)
-
-    def __getitem__(self, index):
-        part = self.data[index]
-        self.n_read += len(part)
-        return part
-
-
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_image_is_read_once_for_all_groups(maps, stream):
-    counted = CountedReads(maps)
+    counted = OnDisk(maps)
     learner = fitted(counted, connections=GROUPS)
     assert counted.n_read == len(maps)
     if stream:
@@ -1042,7 +1011,7 @@ def test_every_image_is_read_once_for_all_groups(maps, stream):
 
 
 def test_more_passes_where_memory_is_short_give_the_same(maps):
-    expected, counted = fitted(maps, connections=GROUPS), CountedReads(maps)
+    expected, counted = fitted(maps, connections=GROUPS), OnDisk(maps)
     with sklearn.config_context(working_memory=0.01):
         learner = fitted(counted, connections=GROUPS)
     assert counted.n_read == len(GROUPS) * len(maps)

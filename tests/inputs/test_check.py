@@ -4,6 +4,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from on_disk import OnDisk
 from sklearn_kmfeat._inputs.check import SCAN_BYTES, check_images, remember
 
 
@@ -24,33 +25,8 @@ class Reader(BaseEstimator):
         )
 
 
-class OnDisk:
-    """Gives pieces of an array, as h5py and zarr do, and refuses to be read whole."""
-
-    def __init__(self, data, most):
-        self.data, self.most, self.n_read = data, most, 0
-        self.shape, self.dtype, self.ndim = data.shape, data.dtype, data.ndim
-
-    def __len__(self):
-        return self.shape[0]
-
-    def __getitem__(self, index):
-        part = self.data[index]
-        assert len(part) <= self.most
-        self.n_read += len(part)
-        return part
-
-    def __array__(self, *args, **kwargs):
-        raise AssertionError("read whole")
-
-
 def read_all(images, n=4):
     return torch.cat([batch for _, batch in images.batches(lambda size: n)])
-
-
-@pytest.fixture
-def rng():
-    return np.random.RandomState(0)
 
 
 @pytest.fixture

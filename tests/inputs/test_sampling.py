@@ -17,11 +17,6 @@ GRID = PatchGrid((2, 3), (1, 2))
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def rng():
-    return np.random.RandomState(0)
-
-
 @pytest.fixture(params=["array", "list"])
 def images(request, rng):
     if request.param == "array":
