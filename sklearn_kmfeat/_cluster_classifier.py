@@ -1,5 +1,7 @@
 """A clustering as a classifier: each cluster predicts the class it stands for."""
 
+from typing import Any, Self
+
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
@@ -74,7 +76,7 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.clusterer = clusterer
         self.strategy = strategy
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> Self:
         """Fit the clusterer without labels, then give each cluster a class.
 
         Parameters
@@ -110,7 +112,7 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self._default_class = default
         return self
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict the class of the cluster that each sample falls in.
 
         Parameters
@@ -166,7 +168,7 @@ def _clusters_of(clusterer, X):
     return one_cluster_per_sample(clusterer.predict(X), type(clusterer).__name__)
 
 
-def one_cluster_per_sample(labels, name):
+def one_cluster_per_sample(labels: Any, name: str) -> np.ndarray:
     """Check that there is one cluster per sample, and drop axes of length one.
 
     Parameters
@@ -213,7 +215,7 @@ def _most_frequent(y):
     return classes[counts.argmax()]
 
 
-def centers_of(clusterer):
+def centers_of(clusterer: Any) -> Any:
     """Find the cluster centers of a clusterer or of the last step of a Pipeline, if any."""
     final = clusterer[-1] if isinstance(clusterer, Pipeline) else clusterer
     centers = getattr(final, "cluster_centers_", None)

@@ -1,6 +1,7 @@
 """A fitted stack of estimators as one torch module."""
 
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ _LINEAR = (
 )
 
 
-def to_torch(estimator):
+def to_torch(estimator: Any) -> nn.Module:
     """Make one torch module of a fitted estimator, or of a whole stack of them.
 
     What is learned in the learners and in a linear model becomes parameters, so that the

@@ -1,5 +1,7 @@
 """How well clusters agree with classes, and how much filters repeat each other."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -10,7 +12,9 @@ from torch.nn.functional import unfold
 __all__ = ["filter_redundancy", "match_clusters", "purity_score"]
 
 
-def purity_score(labels_true, labels_pred, *, sample_weight=None, adjusted=False):
+def purity_score(
+    labels_true: Any, labels_pred: Any, *, sample_weight: Any = None, adjusted: bool = False
+) -> float:
     """Share of the samples that belong to the most frequent class of their cluster.
 
     Every cluster is given the class that most of its samples have; purity is the accuracy of
@@ -77,7 +81,9 @@ def purity_score(labels_true, labels_pred, *, sample_weight=None, adjusted=False
     return float((agreeing - largest) / (total - largest)) if largest < total else 1.0
 
 
-def match_clusters(labels_true, labels_pred, strategy="majority", *, sample_weight=None):
+def match_clusters(
+    labels_true: Any, labels_pred: Any, strategy: str = "majority", *, sample_weight: Any = None
+) -> dict:
     """Find the class that each cluster stands for.
 
     Parameters
@@ -135,7 +141,7 @@ def match_clusters(labels_true, labels_pred, strategy="majority", *, sample_weig
     return dict(zip(clusters.tolist(), matched.tolist(), strict=True))
 
 
-def filter_redundancy(filters):
+def filter_redundancy(filters: Any) -> np.ndarray:
     """How much each filter looks like a shifted copy of another one.
 
     The correlation of two filters at a shift is the sum of the products of their overlapping
@@ -210,7 +216,7 @@ def _hungarian(contingency):
 STRATEGIES = {"majority": _majority, "hungarian": _hungarian}
 
 
-def contingency_table(labels_true, labels_pred, sample_weight):
+def contingency_table(labels_true: Any, labels_pred: Any, sample_weight: Any) -> tuple:
     """Sum the weights of each (class, cluster): classes, clusters and a sparse matrix."""
     labels_true = _check_labels(labels_true, "labels_true")
     labels_pred = _check_labels(labels_pred, "labels_pred")

@@ -14,7 +14,9 @@ from .whitening import CHUNK_BYTES, Moments, row_chunks
 _SAME = 1e-6
 
 
-def deal_channels(n_channels, n_groups, group_size, rng):
+def deal_channels(
+    n_channels: int, n_groups: int, group_size: int, rng: np.random.RandomState
+) -> np.ndarray:
     """Groups dealt like cards: every channel goes out before any comes a second time.
 
     Parameters
@@ -41,7 +43,7 @@ def deal_channels(n_channels, n_groups, group_size, rng):
     return np.array(groups, dtype=np.int64)
 
 
-def inverse_deviations(moments, dtype):
+def inverse_deviations(moments: Moments, dtype: torch.dtype) -> torch.Tensor:
     """What scales each channel to variance one (ddof=0); zero for one that does not vary.
 
     Parameters
@@ -143,7 +145,7 @@ def _inverse_root(eigenvalues):
     return torch.where(kept, eigenvalues, 1.0).rsqrt() * kept
 
 
-def draw_seeds(varies, n_seeds, rng):
+def draw_seeds(varies: np.ndarray, n_seeds: int, rng: np.random.RandomState) -> np.ndarray:
     """Channels to gather groups around, as different as can be.
 
     Parameters
@@ -162,7 +164,7 @@ def draw_seeds(varies, n_seeds, rng):
     return channels[deal_channels(len(channels), n_seeds, 1, rng)[:, 0]]
 
 
-def most_similar(similarity, seeds, group_size):
+def most_similar(similarity: torch.Tensor, seeds: np.ndarray, group_size: int) -> np.ndarray:
     """Each seed with the channels most similar to it; of equal ones, the lowest index.
 
     Parameters
@@ -181,7 +183,13 @@ def most_similar(similarity, seeds, group_size):
     return np.sort(order[:, :group_size], axis=1)
 
 
-def balanced_groups(similarity, varies, n_groups, group_size, rng):
+def balanced_groups(
+    similarity: torch.Tensor,
+    varies: np.ndarray,
+    n_groups: int,
+    group_size: int,
+    rng: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
     """Groups of similar channels that use every channel equally often.
 
     Groups are gathered one after the other: a channel drawn among those that are in the
@@ -215,7 +223,7 @@ def balanced_groups(similarity, varies, n_groups, group_size, rng):
     return np.array(groups, dtype=np.int64), np.array(seeds, dtype=np.int64)
 
 
-def slot_weights(logits, temperature):
+def slot_weights(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """How each slot mixes the channels: a softmax, scaled to unit length.
 
     Of channels with variance one, a slot then has a variance of about one too, however
@@ -236,7 +244,7 @@ def slot_weights(logits, temperature):
     return weights / weights.norm(dim=1, keepdim=True)
 
 
-def strongest_channels(weights):
+def strongest_channels(weights: np.ndarray) -> np.ndarray:
     """The different channels of each group that carry the most weight together.
 
     Parameters

@@ -1,6 +1,7 @@
 """Which channels each group of second-layer filters sees."""
 
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -190,7 +191,7 @@ class ChannelConnections(BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Choose the channels of each group.
 
         Parameters

@@ -1,6 +1,7 @@
 """Contrast normalisation as a transformer of its own."""
 
 from numbers import Real
+from typing import Any, Self
 
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -60,7 +61,7 @@ class ContrastNormalizer(RowTransformer):
         self.eps = eps
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Find `eps_`.
 
         Parameters
@@ -83,7 +84,7 @@ class ContrastNormalizer(RowTransformer):
         remember(self, X, images)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Normalise each row or image.
 
         Parameters

@@ -1,6 +1,7 @@
 """Patches as a transformer of its own."""
 
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters against the images; nothing is learned.
 
         Parameters
@@ -137,7 +138,7 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self._n_features_out = int(np.prod(self.patch_shape_))
         return self
 
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Cut the patches.
 
         Parameters
@@ -170,7 +171,7 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             return np.minimum(available, self.max_patches)
         return np.maximum(1, (self.max_patches * available).astype(int))
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: Any) -> np.ndarray:
         """Rebuild images from all their patches.
 
         Parameters

@@ -21,7 +21,7 @@ class RowTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """
 
     @abstractmethod
-    def transform(self, X: Any):
+    def transform(self, X: Any) -> Any:
         """Transform each image."""
 
     def _map(self, X: Any, function: Callable[[torch.Tensor], torch.Tensor]):

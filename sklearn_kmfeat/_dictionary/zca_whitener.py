@@ -1,6 +1,7 @@
 """ZCA whitening as a transformer of its own."""
 
 from numbers import Real
+from typing import Any, Self
 
 import torch
 from sklearn.base import _fit_context
@@ -73,7 +74,7 @@ class ZCAWhitener(RowTransformer):
         self.eps = eps
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn mean and covariance.
 
         Parameters
@@ -91,7 +92,7 @@ class ZCAWhitener(RowTransformer):
         return self._fit(X, None)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Add rows; any split of the rows gives the same result as one `fit`.
 
         Parameters
@@ -155,7 +156,7 @@ class ZCAWhitener(RowTransformer):
         arrays = self.mean_, self.whitening_, self.unwhitening_
         return Whitening(*map(shared_tensor, arrays))
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Whiten rows with what was learned in `fit`.
 
         Parameters
@@ -171,7 +172,7 @@ class ZCAWhitener(RowTransformer):
         check_is_fitted(self)
         return self._map(X, self._whitening.apply)
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: Any) -> Any:
         """Undo `transform`.
 
         Parameters

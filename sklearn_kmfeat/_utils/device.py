@@ -1,11 +1,13 @@
 """Devices and precision."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 
-def resolve_device(device):
+def resolve_device(device: Any) -> torch.device:
     """The torch device that a `device` parameter means.
 
     Parameters
@@ -50,7 +52,7 @@ def resolve_device(device):
 
 
 @contextmanager
-def matmul_precision(precision):
+def matmul_precision(precision: str) -> Iterator[None]:
     """Run float32 products in reduced precision inside the block, for ``"fast"``.
 
     The switch is the process's own and is put back.
@@ -72,7 +74,7 @@ def matmul_precision(precision):
             backend.fp32_precision = value
 
 
-def autocast(precision, device):
+def autocast(precision: str, device: Any) -> torch.autocast:
     """Run a network in bfloat16 inside the block, for ``"fast"``, where the hardware has it.
 
     Parameters
@@ -88,7 +90,7 @@ def autocast(precision, device):
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "fast" and available)
 
 
-def has_bfloat16():
+def has_bfloat16() -> bool:
     """Whether the processor multiplies numbers in bfloat16; old releases of torch cannot tell."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))

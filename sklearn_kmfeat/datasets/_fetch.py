@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import get_data_home
@@ -47,7 +48,13 @@ learning." AISTATS.
 """
 
 
-def fetch_mnist(*, subset="train", data_home=None, download_if_missing=False, return_X_y=False):
+def fetch_mnist(
+    *,
+    subset: str = "train",
+    data_home: Any = None,
+    download_if_missing: bool = False,
+    return_X_y: bool = False,
+) -> Any:
     """Load the full MNIST, handwritten digits of ten classes [1]_.
 
     ================  ======================
@@ -112,7 +119,13 @@ def fetch_mnist(*, subset="train", data_home=None, download_if_missing=False, re
     return as_result(images, target, MNIST_NAMES, _MNIST_DESCR, return_X_y)
 
 
-def fetch_cifar10(*, subset="train", data_home=None, download_if_missing=False, return_X_y=False):
+def fetch_cifar10(
+    *,
+    subset: str = "train",
+    data_home: Any = None,
+    download_if_missing: bool = False,
+    return_X_y: bool = False,
+) -> Any:
     """Load the full CIFAR-10, small colour photographs of ten classes [1]_.
 
     ================  ======================
@@ -177,7 +190,13 @@ def fetch_cifar10(*, subset="train", data_home=None, download_if_missing=False, 
     return as_result(images, target, CIFAR10_NAMES, _CIFAR10_DESCR, return_X_y)
 
 
-def fetch_stl10(*, subset="train", data_home=None, download_if_missing=False, return_X_y=False):
+def fetch_stl10(
+    *,
+    subset: str = "train",
+    data_home: Any = None,
+    download_if_missing: bool = False,
+    return_X_y: bool = False,
+) -> Any:
     """Load STL-10, colour photographs most of which have no label [1]_.
 
     ================  ======================

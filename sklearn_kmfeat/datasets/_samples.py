@@ -5,6 +5,7 @@ Each is one lossless mosaic of all images (`NAME.webp`) and one file of labels (
 """
 
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -40,7 +41,7 @@ University of Toronto. The full set: `fetch_cifar10`.
 """
 
 
-def load_mnist_sample(*, return_X_y=False):
+def load_mnist_sample(*, return_X_y: bool = False) -> Any:
     """Load 10,000 real handwritten digits that ship with the package.
 
     The classes are balanced (1,000 images each) and shuffled, so that the first rows are a
@@ -91,7 +92,7 @@ def load_mnist_sample(*, return_X_y=False):
     return as_result(images, target, MNIST_NAMES, _MNIST_DESCR, return_X_y)
 
 
-def load_cifar10_sample(*, return_X_y=False):
+def load_cifar10_sample(*, return_X_y: bool = False) -> Any:
     """Load 2,000 real colour photographs that ship with the package.
 
     The classes are balanced (200 images each) and shuffled, so that the first rows are a
@@ -154,7 +155,7 @@ def _read_sample(name, image_shape):
     return split_mosaic(pixels, image_shape), target
 
 
-def split_mosaic(mosaic, image_shape):
+def split_mosaic(mosaic: np.ndarray, image_shape: tuple[int, ...] | None) -> np.ndarray:
     """Cut a mosaic without gaps into its images, row by row."""
     height, width, *channels = image_shape
     n_rows, n_cols = mosaic.shape[0] // height, mosaic.shape[1] // width
@@ -162,7 +163,9 @@ def split_mosaic(mosaic, image_shape):
     return np.ascontiguousarray(grid.swapaxes(1, 2)).reshape(-1, *image_shape)
 
 
-def as_result(images, target, names, description, return_X_y):
+def as_result(
+    images: np.ndarray, target: np.ndarray, names: Any, description: str, return_X_y: bool
+) -> Any:
     """Make what loaders and fetchers return: a Bunch, or the two arrays."""
     if return_X_y:
         return images, target

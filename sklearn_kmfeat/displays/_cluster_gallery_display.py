@@ -1,6 +1,7 @@
 """The images of each cluster, from the nearest to its center to the farthest."""
 
 import math
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_consistent_length
@@ -74,7 +75,16 @@ class ClusterGalleryDisplay:
         self.y = y
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, y=None, image_shape=None, ax=None, **plot_params):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        y: Any = None,
+        image_shape: tuple[int, ...] | None = None,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw the clusters that a fitted estimator finds in images.
 
         The distances to the centers are what the estimator's `transform` returns, if these are
@@ -116,8 +126,16 @@ class ClusterGalleryDisplay:
 
     @classmethod
     def from_predictions(
-        cls, X, labels, distances=None, *, y=None, image_shape=None, ax=None, **plot_params
-    ):
+        cls,
+        X: Any,
+        labels: Any,
+        distances: Any = None,
+        *,
+        y: Any = None,
+        image_shape: tuple[int, ...] | None = None,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw given clusters of images.
 
         Parameters
@@ -153,7 +171,16 @@ class ClusterGalleryDisplay:
         images = as_images(X, image_shape)
         return cls(images, labels, distances, y=y).plot(ax=ax, **plot_params)
 
-    def plot(self, *, ax=None, n_images=8, n_cols=None, cmap="gray", imshow_kw=None, text_kw=None):
+    def plot(
+        self,
+        *,
+        ax: Any = None,
+        n_images: int = 8,
+        n_cols: int | None = None,
+        cmap: Any = "gray",
+        imshow_kw: dict | None = None,
+        text_kw: dict | None = None,
+    ) -> Self:
         """Draw the gallery.
 
         Parameters

@@ -1,5 +1,7 @@
 """How many samples of each class are in each cluster, as a coloured table."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from .._cluster_classifier import one_cluster_per_sample
@@ -61,7 +63,16 @@ class ContingencyDisplay:
         self.clusters = clusters
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, sort=True, ax=None, **plot_params):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sort: bool = True,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw the classes and the predicted clusters of samples.
 
         Parameters
@@ -93,7 +104,15 @@ class ContingencyDisplay:
         return cls.from_predictions(y, labels, sort=sort, ax=ax, **plot_params)
 
     @classmethod
-    def from_predictions(cls, labels_true, labels_pred, *, sort=True, ax=None, **plot_params):
+    def from_predictions(
+        cls,
+        labels_true: Any,
+        labels_pred: Any,
+        *,
+        sort: bool = True,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw given classes and clusters.
 
         Parameters
@@ -129,13 +148,13 @@ class ContingencyDisplay:
     def plot(
         self,
         *,
-        ax=None,
-        include_values=True,
-        cmap="Blues",
-        colorbar=False,
-        im_kw=None,
-        text_kw=None,
-    ):
+        ax: Any = None,
+        include_values: bool = True,
+        cmap: Any = "Blues",
+        colorbar: bool = False,
+        im_kw: dict | None = None,
+        text_kw: dict | None = None,
+    ) -> Self:
         """Draw the table.
 
         Parameters

@@ -1,7 +1,9 @@
 """The figure and axes of a display; the only place that needs matplotlib."""
 
+from typing import Any
 
-def pyplot():
+
+def pyplot() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
@@ -11,7 +13,7 @@ def pyplot():
     return pyplot
 
 
-def figure_and_axes(ax, size):
+def figure_and_axes(ax: Any, size: tuple[float, float]) -> tuple:
     """Return the figure and axes to draw into; without `ax` a new figure of `size` inches."""
     if ax is None:
         full = {"left": 0, "right": 1, "bottom": 0, "top": 1}
@@ -20,7 +22,7 @@ def figure_and_axes(ax, size):
     return ax.figure, ax
 
 
-def points_per_pixel(ax, mosaic):
+def points_per_pixel(ax: Any, mosaic: Any) -> float:
     """Size of a pixel of a mosaic, shown undistorted in `ax`, in points (1/72 inch)."""
     extent = ax.get_window_extent()
     return 72 / ax.figure.dpi * min(extent.width / mosaic.shape[1], extent.height / mosaic.shape[0])

@@ -1,6 +1,7 @@
 """Filters, or cluster centers, as one mosaic of small images."""
 
 import math
+from typing import Any, Self
 
 import numpy as np
 
@@ -48,7 +49,15 @@ class FilterDisplay:
         self.filters = filters
 
     @classmethod
-    def from_estimator(cls, estimator, *, image_shape=None, sort=None, ax=None, **plot_params):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        sort: Any = None,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw the filters of a fitted estimator.
 
         Parameters
@@ -84,7 +93,15 @@ class FilterDisplay:
             filters = filters[np.argsort(-np.asarray(estimator.counts_), kind="stable")]
         return cls(filters).plot(ax=ax, **plot_params)
 
-    def plot(self, *, ax=None, n_cols=None, normalize="each", cmap="gray", imshow_kw=None):
+    def plot(
+        self,
+        *,
+        ax: Any = None,
+        n_cols: int | None = None,
+        normalize: str | None = "each",
+        cmap: Any = "gray",
+        imshow_kw: dict | None = None,
+    ) -> Self:
         """Draw the mosaic.
 
         Parameters

@@ -1,5 +1,7 @@
 """The curves of a training run."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from ._figure import figure_and_axes
@@ -48,7 +50,7 @@ class HistoryDisplay:
         self.history = history
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **plot_params):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, **plot_params: Any) -> Self:
         """Draw the `history_` of a fitted estimator.
 
         Parameters
@@ -69,7 +71,7 @@ class HistoryDisplay:
         """
         return cls(estimator.history_).plot(ax=ax, **plot_params)
 
-    def plot(self, *, ax=None, keys=None, line_kw=None):
+    def plot(self, *, ax: Any = None, keys: Any = None, line_kw: dict | None = None) -> Self:
         """Draw the curves.
 
         Parameters

@@ -1,11 +1,12 @@
 """Many small images as one."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 
-def join_tiles(grid, gap):
+def join_tiles(grid: np.ndarray, gap: tuple[int, int]) -> np.ndarray:
     """Join a (rows, columns) grid of tiles to one image, with `gap` blank lines between them.
 
     What is blank, NaN in `grid`, is transparent in grey and white in colour.
@@ -19,7 +20,7 @@ def join_tiles(grid, gap):
     return np.nan_to_num(joined, nan=1.0) if joined.ndim == 3 else joined
 
 
-def in_rows(tiles, n_cols):
+def in_rows(tiles: np.ndarray, n_cols: int | None) -> np.ndarray:
     """Arrange tiles in a grid, row by row; what is left of the last row is NaN."""
     n_rows = math.ceil(len(tiles) / n_cols)
     grid = np.full((n_rows * n_cols, *tiles.shape[1:]), np.nan)
@@ -27,12 +28,12 @@ def in_rows(tiles, n_cols):
     return grid.reshape(n_rows, n_cols, *tiles.shape[1:])
 
 
-def in_columns(tiles, n_rows):
+def in_columns(tiles: np.ndarray, n_rows: int) -> np.ndarray:
     """Arrange tiles in a grid, column by column; what is left of the last column is NaN."""
     return in_rows(tiles, n_rows).swapaxes(0, 1)
 
 
-def as_drawable(images):
+def as_drawable(images: np.ndarray) -> np.ndarray:
     """Check the shape of images and make them (n, h, w) in grey or (n, h, w, 3) in colour."""
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise ValueError(
@@ -44,7 +45,7 @@ def as_drawable(images):
     return images
 
 
-def as_images(X, image_shape):
+def as_images(X: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
     """Reshape flattened images; pass others on."""
     if isinstance(X, list | tuple) and len({np.shape(image) for image in X}) > 1:
         raise ValueError("Only images of one size can be drawn side by side.")
