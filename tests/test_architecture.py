@@ -1,6 +1,7 @@
 """The rooms of the package, and the arrows between them, as CONTRIBUTING.md draws them."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -114,3 +115,10 @@ def test_the_reader_of_imports_sees_them():
     assert "_core.patches" in set(imports_of("_inputs.sampling"))
     assert "displays._mosaic" in set(imports_of("displays._filter_display"))
     assert {"_dictionary.conv_kmeans", "metrics"} <= set(imports_of(""))
+
+
+def test_every_toy_that_contributing_names_is_there():
+    drawn = CONTRIBUTING.read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", drawn))
+    assert len(named) > 5
+    assert [path for path in sorted(named) if not (CONTRIBUTING.parent / path).is_file()] == []

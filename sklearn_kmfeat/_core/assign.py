@@ -35,7 +35,7 @@ def nearest(
     centers : tensor of shape (k, d)
     direction : bool, default=False
         False: the Euclidean nearest, score ``x.c - |c|^2 / 2``. True: the largest
-        ``|x.c|``, the code of gain-shape quantisation. The first center wins a tie.
+        ``|x.c|``, the code of gain-shape quantisation. Of equal ones the first counts.
     tile_bytes : int or None, default=None
         Memory for the products of some rows; None: what suits the device.
 

@@ -42,11 +42,11 @@ def contrast_normalize(
     tensor
         Of the same shape.
     """
-    centered, scale = centre_and_scale(x, eps, dim, out, scratch)
+    centered, scale = center_and_scale(x, eps, dim, out, scratch)
     return torch.mul(centered, scale, out=out)
 
 
-def centre_and_scale(
+def center_and_scale(
     x: torch.Tensor,
     eps: float,
     dim: int = -1,

@@ -125,7 +125,7 @@ def gain_shape(
     """The iterations of gain-shape k-means.
 
     Every row is coded by the filter with the largest ``|d.x|``, with the gain
-    ``s = d.x``; then ``D <- normalise(X' S + damping * D)``. Filters that win nothing
+    ``s = d.x``; then ``D <- normalise(X' S + damping * D)``. Filters without rows
     become the directions of the rows that are coded worst.
 
     Parameters
@@ -152,7 +152,7 @@ def gain_shape(
     for n_iter in range(1, max_iter + 1):
         totals = step(centers)
         new = unit_length(totals.sums + damping * centers)
-        # A filter of zeros wins rows of zeros, and would stay.
+        # Rows of zeros are assigned to a filter of zeros, which would stay.
         moved = move_empty(new, totals.counts * new.any(1), totals.worst)
         new = unit_length(new)
         shift = float((new - centers).norm())

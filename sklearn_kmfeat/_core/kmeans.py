@@ -31,7 +31,7 @@ class Dictionary(NamedTuple):
     ----------
     centers : tensor of shape (k, d)
     counts : int64 tensor of shape (k,)
-        Rows that each center wins.
+        Rows assigned to each center.
     inertia : float
         Sum of squared errors of the rows.
     n_iter : int
@@ -211,9 +211,9 @@ def lloyd(
 ) -> Dictionary:
     """Lloyd's algorithm from given centers.
 
-    Centers that win nothing move to the rows that are farthest from theirs. When no
+    Centers without rows move to the rows that are farthest from theirs. When no
     such row is left, because the data has fewer different rows than centers, they are
-    dropped; so every center that comes out wins at least one row.
+    dropped; so every center that comes out has at least one row.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def lloyd(
 
 
 def patch_dictionary(X: torch.Tensor, centers: torch.Tensor) -> Dictionary:
-    """Rows themselves as a dictionary, with what each of them wins."""
+    """Rows themselves as a dictionary, and how many are assigned to each."""
     return assigned(RowStep(X), centers, 1)
 
 
@@ -260,7 +260,7 @@ def assigned(
     n_iter: int,
     normalize: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Dictionary:
-    """Assign a last time; give every center that wins nothing a row, or drop it.
+    """Assign a last time; give every center without rows one, or drop it.
 
     Parameters
     ----------

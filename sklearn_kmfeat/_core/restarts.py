@@ -36,7 +36,8 @@ def best_of_restarts(
         From samples and such centers to a Dictionary.
     n_centers : int
     n_init : int
-        Number of starts; fewer are tried where a Dictionary was `stopped`.
+        Number of starts; fewer are tried where a Dictionary was `stopped`. A part that ranked
+        the starts is then still followed by one run over all samples.
     n_ranked : int
         Samples in the part that ranks the starts.
     rng : numpy RandomState

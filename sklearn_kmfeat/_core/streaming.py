@@ -46,9 +46,10 @@ class RunningSums:
     @classmethod
     def of_means(cls, dictionary: Dictionary, preparation: Preparation) -> "RunningSums":
         """Those that made a dictionary whose filters are the means of their patches."""
-        weights = dictionary.counts.double()
-        sums = weights[:, None] * dictionary.centers.double()
-        return cls(preparation.undo_sums(sums, weights), weights, dictionary.counts.clone())
+        counts = dictionary.counts.cpu().clone()
+        weights = counts.double()
+        sums = weights[:, None] * dictionary.centers.cpu().double()
+        return cls(preparation.undo_sums(sums, weights), weights, counts)
 
     @classmethod
     def of_directions(cls, dictionary: Dictionary, preparation: Preparation) -> "RunningSums":
@@ -58,16 +59,17 @@ class RunningSums:
         squared gains. The sum of the gains is not known, and about zero: patches and their
         negatives share a filter.
         """
-        sums = dictionary.weights.double()[:, None] * dictionary.centers.double()
-        weights = torch.zeros(len(sums), dtype=torch.float64)
-        return cls(preparation.undo_sums(sums, weights), weights, dictionary.counts.clone())
+        centers, gains = dictionary.centers.cpu().double(), dictionary.weights.cpu().double()
+        weights = torch.zeros(len(centers), dtype=torch.float64)
+        sums = preparation.undo_sums(gains[:, None] * centers, weights)
+        return cls(sums, weights, dictionary.counts.cpu().clone())
 
     @classmethod
     def of_patches(cls, dictionary: Dictionary, preparation: Preparation) -> "RunningSums":
         """Each filter once, with the counts it has."""
         weights = torch.ones(len(dictionary.centers), dtype=torch.float64)
-        sums = preparation.undo_sums(dictionary.centers.double(), weights)
-        return cls(sums, weights, dictionary.counts.clone())
+        sums = preparation.undo_sums(dictionary.centers.cpu().double(), weights)
+        return cls(sums, weights, dictionary.counts.cpu().clone())
 
     def __add__(self, other: "RunningSums") -> "RunningSums":
         return RunningSums(
@@ -82,7 +84,7 @@ class RunningSums:
     def directions(self, preparation: Preparation) -> torch.Tensor:
         """Unit directions of the sums, float64 (k, d)."""
         sums = self._prepared(preparation)
-        return sums / sums.norm(dim=1, keepdim=True).clamp(min=1e-300)
+        return sums / sums.norm(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
 
     def _prepared(self, preparation):
         return preparation.apply_to_sums(self.sums, self.weights)

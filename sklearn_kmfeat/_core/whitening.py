@@ -80,7 +80,7 @@ class Whitening(NamedTuple):
     matrix : float64 tensor of shape (d, d)
         Symmetric.
     inverse : float64 tensor of shape (d, d) or None, default=None
-        The pseudo-inverse where directions were dropped. None where nobody goes back.
+        The pseudo-inverse where directions were dropped. None where it is not needed.
     """
 
     mean: torch.Tensor

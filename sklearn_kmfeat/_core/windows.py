@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .contrast import centre_and_scale
+from .contrast import center_and_scale
 from .patches import map_size
 from .preparation import Preparation
 
@@ -176,7 +176,7 @@ class Windows:
         for tile in tiles:
             columns, other = self.columns(tile, columns_of(tile)), other_of(tile)
             if prepare.contrast_eps is not None:
-                centered, scale = centre_and_scale(columns, prepare.contrast_eps, 0, columns, other)
+                centered, scale = center_and_scale(columns, prepare.contrast_eps, 0, columns, other)
                 self.divisors[:, tile] = _divisors(scale[0], self.pixels[..., tile])
                 columns = centered.mul_(scale)
             if whitening is not None:

@@ -15,7 +15,7 @@ _LEAST_SPREAD = 1e-5
 _MOST_EMPTY = 0.2
 # Share of the loss of guessing, log k. Pseudo-labels change, so that a loss near it is no sign in
 # the first epochs; later one that learns is well below.
-_GUESSING = 0.98
+_NEARLY_GUESSING = 0.98
 _EPOCHS_TO_START = 10
 
 
@@ -36,7 +36,7 @@ def signs_of_collapse(record: dict[str, Any], n_labels: Sequence[int]) -> dict[s
     """
     signs = {}
     guessing = sum(map(math.log, n_labels)) / len(n_labels)
-    if record["epoch"] >= _EPOCHS_TO_START and record["loss"] > _GUESSING * guessing > 0:
+    if record["epoch"] >= _EPOCHS_TO_START and record["loss"] > _NEARLY_GUESSING * guessing > 0:
         signs["loss"] = (
             f"the loss, {record['loss']:.2f}, is that of guessing ({guessing:.2f}): nothing is "
             "learned. Try a smaller batch_size, a larger lr, or fewer n_pseudo_labels"

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._utils.warn import warn
 
 # Characters of the bar: a line with all numbers stays below 80.
-_BAR = 20
+_BAR_WIDTH = 20
 
 
 def epoch_note(record: dict[str, Any], n_epochs: int, seconds_left: float) -> str:
@@ -22,11 +22,11 @@ def epoch_note(record: dict[str, Any], n_epochs: int, seconds_left: float) -> st
         In all.
     seconds_left : float
     """
-    done = round(_BAR * record["epoch"] / n_epochs)
+    done = round(_BAR_WIDTH * record["epoch"] / n_epochs)
     minutes, seconds = divmod(round(max(0.0, seconds_left)), 60)
     nmi = record.get("nmi", math.nan)
     return (
-        f" [{'#' * done}{'.' * (_BAR - done)}] loss {record['loss']:.4f}"
+        f" [{'#' * done}{'.' * (_BAR_WIDTH - done)}] loss {record['loss']:.4f}"
         f"{'' if math.isnan(nmi) else f', NMI {nmi:.3f}'}, {minutes}:{seconds:02d} left"
     )
 

@@ -78,7 +78,7 @@ class BagOfPatches(PatchDictionary):
         In whitened space. K is `n_words`, or fewer, with a ConvergenceWarning, when
         the patches have not so many different values.
     counts_ : ndarray of shape (K,)
-        Patches that each word wins; never zero.
+        Patches assigned to each word; never zero.
     inertia_ : float
         Sum of squared errors of the patches; after `partial_fit`, of those of the last
         batch.

@@ -1,4 +1,4 @@
-"""The machine that all learners of dictionaries share.
+"""What all learners of dictionaries share.
 
     fit        X -> ImageSource -> samples -> prepared samples -> filters
                                                  |                  |      training.py, learners.py
@@ -11,7 +11,7 @@
                                                                            patch_encoder.py
 
 An estimator stores its parameters, checks X, hands both down, and sets all fitted attributes at
-once. Nothing below it knows it.
+once. No lower module refers to the estimator.
 """
 
 from abc import abstractmethod
@@ -301,6 +301,7 @@ class PatchDictionary(
     @property
     def _n_features_out(self):
         """By the parameters as they are now, which may have changed since the fit."""
+        self._check_unchanged(["patch_size"])
         ready = self.image_shape_ is None
         grid, pooling = grid_of(self, ready), pooling_of(self, ready)
         down, across = pooling.n_cells(grid.map_size(self._first_size))
@@ -342,11 +343,9 @@ class PatchDictionary(
         """Refuse parameters that a fitted dictionary cannot follow."""
         now = self._identity()
         for name in names or now:
-            if now[name] != self._fitted_with[name]:
-                raise ValueError(
-                    f"{name} was {self._fitted_with[name]!r} in fit and is {now[name]!r} now: "
-                    "call fit again."
-                )
+            before, after = self._fitted_with[name], now[name]
+            if after != before:
+                raise ValueError(_changed_parameter(name, before, after))
 
     def _identity(self):
         """The parameters that a dictionary cannot do without."""
@@ -355,7 +354,6 @@ class PatchDictionary(
             "patch_size": as_pair(self.patch_size, "patch_size"),
             "contrast": self.contrast,
             "whitening": self.whiten_eps is not None,
-            "algorithm": getattr(self, "algorithm", None),
         }
 
     # From parts to fitted attributes
@@ -385,6 +383,15 @@ def _filter_shape(learner, centers, image_shape):
     if image_shape is None and length % (height * width):
         return 1, 1, length
     return height, width, length // (height * width)
+
+
+def _changed_parameter(name, before, after):
+    """What changed, in one line: of an estimator among the parameters, one parameter of it."""
+    nested = isinstance(before, tuple) and isinstance(after, tuple) and before[:1] == after[:1]
+    if nested and isinstance(before[-1], dict):
+        part = next(key for key in after[-1] if before[-1].get(key) != after[-1][key])
+        name, before, after = f"{name}__{part}", before[-1].get(part), after[-1][part]
+    return f"{name} was {before!r} in fit and is {after!r} now: call fit again."
 
 
 def _warn_if_fewer(parts, size_name, wanted):

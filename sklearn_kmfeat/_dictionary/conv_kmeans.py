@@ -117,7 +117,7 @@ class ConvKMeans(PatchDictionary):
     chooser_ : estimator or None
         That of `connections`, fitted.
     counts_ : ndarray of shape (K,)
-        Windows that each filter wins, by the largest ``|d.x|``; never zero. (`predict` and
+        Windows assigned to each filter, by the largest ``|d.x|``; never zero. (`predict` and
         ``encoder="hard"`` tell light from dark: they go by the distance.)
     offset_counts_ : ndarray of shape (n_down, n_across) or (n_groups, n_down, n_across)
         How often each place of a patch in its window was chosen. Without steps and without

@@ -95,7 +95,7 @@ class KMeansFilterLearner(PatchDictionary):
         In whitened space. K is `n_filters`, or fewer, with a ConvergenceWarning, when
         the patches have not so many different values.
     counts_ : ndarray of shape (K,)
-        Patches that each filter wins, by distance or, for ``"spherical"``, by the largest
+        Patches assigned to each filter, by distance or, for ``"spherical"``, by the largest
         ``|d.x|``; never zero.
     inertia_ : float
         Sum of squared errors of the patches in whitened space; after `partial_fit`, of
@@ -215,6 +215,9 @@ class KMeansFilterLearner(PatchDictionary):
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
+
+    def _identity(self):
+        return super()._identity() | {"algorithm": self.algorithm}
 
     def _learner(self, chosen):
         return LEARNERS[self.algorithm](

@@ -83,7 +83,7 @@ class DictionaryLearner(ABC):
         preparation : Preparation
             Of all samples so far.
         centers : tensor of shape (k, d)
-            The filters that win the samples.
+            The filters that the samples are assigned to.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class DictionaryLearner(ABC):
             that of this one.
         """
         sums = self.step(samples)(centers, exact=True)
-        after = self.added(before, RunningSums.of(sums, preparation))
+        after = self.merge(before, RunningSums.of(sums, preparation))
         new = self.centers(after, preparation).to(centers)
         offsets = sums.offset_counts
         return after, Dictionary(new, after.counts, sums.inertia, 1, offset_counts=offsets)
@@ -101,19 +101,19 @@ class DictionaryLearner(ABC):
     def step(self, samples: Any) -> Step:
         """From filters to the sums of the samples that are assigned to them."""
 
-    def begun(self, dictionary: Dictionary, preparation: Preparation) -> RunningSums:
+    def initial_sums(self, dictionary: Dictionary, preparation: Preparation) -> RunningSums:
         """The sums before the first batch, which made the dictionary and is added next."""
         return RunningSums.zero(*dictionary.centers.shape)
 
     @abstractmethod
-    def resumed(self, dictionary: Dictionary, preparation: Preparation) -> RunningSums:
+    def sums_of_fitted(self, dictionary: Dictionary, preparation: Preparation) -> RunningSums:
         """The sums that a fitted dictionary stands for."""
 
     @abstractmethod
     def centers(self, sums: RunningSums, preparation: Preparation) -> torch.Tensor:
         """Filters (k, d) from sums, float64."""
 
-    def added(self, before: RunningSums, batch: RunningSums) -> RunningSums:
+    def merge(self, before: RunningSums, batch: RunningSums) -> RunningSums:
         """The sums after a batch."""
         return before + batch
 
@@ -128,7 +128,7 @@ class Lloyd(DictionaryLearner):
     def step(self, samples):
         return RowStep(samples)
 
-    def resumed(self, dictionary, preparation):
+    def sums_of_fitted(self, dictionary, preparation):
         return RunningSums.of_means(dictionary, preparation)
 
     def centers(self, sums, preparation):
@@ -145,7 +145,7 @@ class Spherical(DictionaryLearner):
     def step(self, samples):
         return GainStep(samples)
 
-    def resumed(self, dictionary, preparation):
+    def sums_of_fitted(self, dictionary, preparation):
         return RunningSums.of_directions(dictionary, preparation)
 
     def centers(self, sums, preparation):
@@ -161,14 +161,14 @@ class RandomPatches(Lloyd):
     def fit(self, samples, centers, on_iteration):
         return patch_dictionary(samples, centers)
 
-    def begun(self, dictionary, preparation):
+    def initial_sums(self, dictionary, preparation):
         patches = RunningSums.of_patches(dictionary, preparation)
         return replace(patches, counts=torch.zeros_like(patches.counts))
 
-    def resumed(self, dictionary, preparation):
+    def sums_of_fitted(self, dictionary, preparation):
         return RunningSums.of_patches(dictionary, preparation)
 
-    def added(self, before, batch):
+    def merge(self, before, batch):
         return replace(before, counts=before.counts + batch.counts)
 
 

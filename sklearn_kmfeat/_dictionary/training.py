@@ -115,9 +115,9 @@ class Training:
             dictionary = self._best_of_starts(prepared, watch, rng)
             parts.append(part._replace(dictionary=dictionary))
             if streaming:
-                begun = self.learner.begun(dictionary, preparation)
+                initial_sums = self.learner.initial_sums(dictionary, preparation)
                 parts[-1] = self._updated(
-                    parts[-1], begun, prepared, preparation, dictionary.centers
+                    parts[-1], initial_sums, prepared, preparation, dictionary.centers
                 )
         return parts
 
@@ -130,7 +130,7 @@ class Training:
         for part in parts:
             moments = None if part.whitener is None else part.whitener._moments
             prepare = _FittedPreparation(self, part.contrast_eps, moments)
-            before = part.sums or learner.resumed(part.dictionary, part.preparation)
+            before = part.sums or learner.sums_of_fitted(part.dictionary, part.preparation)
             prepared, preparation = learner.prepare(next(samples), prepare)
             centers = learner.centers(before, preparation).to(self.device, source.dtype)
             part = part._replace(whitener=prepare.whitener)
@@ -160,7 +160,7 @@ class Training:
                 n_batches = self._n_batches(source, counts)
                 with progress.task(f"reading {self.noun}", n_batches) as task:
                     patches = cut(groups=groups, on_batch=task.step)
-            while patches:  # nobody keeps what has been handed out
+            while patches:  # only the caller keeps what was handed out
                 yield patches.pop(0)
 
     def _passes(self, source, grid, n_samples):
@@ -206,7 +206,7 @@ class Training:
             return self.learner.fit(prepared, start, on_iteration)
 
     def _updated(self, part, before, prepared, preparation, centers, n_more=0):
-        """A part whose filters win a batch of samples."""
+        """A part after a batch of samples is assigned to its filters."""
         sums, dictionary = self.learner.update(before, prepared, preparation, centers)
         offsets = dictionary.offset_counts
         if n_more and offsets is not None:

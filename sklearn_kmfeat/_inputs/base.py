@@ -16,7 +16,8 @@ class ImageSource(ABC):
       channels, their dtype and, where it is one, their shape; it refuses what are no images.
     * `read` gives images of one size, in the order asked for, channels last, on the CPU. It may
       hand out a view of the caller's array, to save a copy, unless `writable` asks for memory of
-      its own. Nobody writes to what was read otherwise: `batches` notices and raises.
+      its own. A caller that did not ask for that must not write to it; `batches` raises, after the
+      fact, where torch changed it in place.
     * Nothing is held that was read; pickling a source does not read it.
 
     Parameters

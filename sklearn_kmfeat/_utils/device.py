@@ -46,7 +46,8 @@ def resolve_device(device: Any) -> torch.device:
         raise ValueError(f"device={device!r} was asked for, but this machine has none.")
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f"device={device!r} was asked for, but there are {torch.cuda.device_count()} of them."
+            f"device={device!r} was asked for, but CUDA devices here are 0 to "
+            f"{torch.cuda.device_count() - 1}."
         )
     return resolved
 
@@ -55,7 +56,7 @@ def resolve_device(device: Any) -> torch.device:
 def matmul_precision(precision: str) -> Iterator[None]:
     """Run float32 products in reduced precision inside the block, for ``"fast"``.
 
-    The switch is the process's own and is put back.
+    The setting is global to the process and is restored.
     """
     if precision == "exact":
         yield

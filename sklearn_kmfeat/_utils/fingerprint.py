@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -64,17 +63,24 @@ def described(value: Any) -> Any:
         return value.item()
     if value is None or isinstance(value, str | bool | int | float):
         return value
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "biufc":
+        return described(value.tolist())
     if isinstance(value, torch.Tensor | np.ndarray):
         return f"{tuple(value.shape)} ({checksum(torch.as_tensor(value)):08x})"
     named = value if hasattr(value, "__qualname__") else type(value)
     name = f"{named.__module__}.{named.__qualname__}"
-    if isinstance(value, BaseEstimator):
+    # As scikit-learn's estimators; transforms of torchvision have another `get_params`.
+    if hasattr(value, "set_params") and not isinstance(value, type):
         params = value.get_params(deep=False)
         return name, described({key: params[key] for key in sorted(params.keys() - _INCIDENTAL)})
     if isinstance(value, nn.Module) or _is_transform(value):
-        settings = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-        return f"{name} ({checksum(settings, _shapes(value)):08x})"
+        return f"{name} ({checksum(without_addresses(value), _shapes(value)):08x})"
     return name
+
+
+def without_addresses(value: Any) -> str:
+    """The `repr` of a value, for people, without addresses in memory."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _is_transform(value):

@@ -45,7 +45,7 @@ def seed_generators(seed: int, device: torch.device) -> None:
 
 @contextmanager
 def deterministic_cudnn() -> Iterator[None]:
-    """The same convolutions in every run; the switch is the process's own and is put back."""
+    """The same convolutions in every run; the setting is global to the process and is restored."""
     before = torch.backends.cudnn.deterministic
     try:
         torch.backends.cudnn.deterministic = True

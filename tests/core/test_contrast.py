@@ -6,7 +6,7 @@ from naive import cut, normalize
 from sklearn_kmfeat._core.contrast import (
     ContrastVariance,
     auto_eps,
-    centre_and_scale,
+    center_and_scale,
     contrast_normalize,
 )
 from sklearn_kmfeat.datasets import load_cifar10_sample
@@ -98,7 +98,7 @@ def test_writes_only_where_it_is_told():
 @pytest.mark.parametrize("eps", [0.0, 10.0])
 def test_the_two_factors(dtype, dim, eps):
     x = 50 * np.random.RandomState(0).randn(7, 12) + 100
-    centred, scale = centre_and_scale(torch.tensor(x, dtype=dtype), eps, dim)
+    centred, scale = center_and_scale(torch.tensor(x, dtype=dtype), eps, dim)
     assert centred.dtype == scale.dtype == dtype
     np.testing.assert_allclose(centred, x - x.mean(dim, keepdims=True), rtol=1e-4, atol=1e-4)
     var = x.var(dim, ddof=1, keepdims=True)
@@ -111,13 +111,13 @@ def test_the_two_factors(dtype, dim, eps):
 def test_the_scale_of_flat_vectors_is_zero(dtype, eps):
     x = torch.tensor(GREY_LEVELS, dtype=dtype)[:, None].repeat(1, 27)
     x[0] = torch.arange(27)
-    _, scale = centre_and_scale(x, eps)
+    _, scale = center_and_scale(x, eps)
     assert scale[0] > 0
     assert (scale[1:] == 0).all()
 
 
 def test_the_factors_of_three_values():
-    centred, scale = centre_and_scale(torch.tensor([[0.0, 2.0, 4.0]]), 1.0)  # the variance is 4
+    centred, scale = center_and_scale(torch.tensor([[0.0, 2.0, 4.0]]), 1.0)  # the variance is 4
     assert centred.tolist() == [[-2, 0, 2]]
     np.testing.assert_allclose(scale, [[5**-0.5]], rtol=1e-6)
 
@@ -126,10 +126,10 @@ def test_the_factors_of_three_values():
 def test_the_factors_are_written_where_they_are_told(dim):
     x = torch.rand(4, 5, 6, generator=torch.manual_seed(0))
     before = x.clone()
-    expected = centre_and_scale(x, 0.1, dim)
+    expected = center_and_scale(x, 0.1, dim)
     assert torch.equal(x, before)
     scratch = torch.full_like(x, torch.nan)
-    centred, scale = centre_and_scale(x, 0.1, dim, x, scratch)
+    centred, scale = center_and_scale(x, 0.1, dim, x, scratch)
     assert centred is x
     assert torch.equal(centred, expected[0])
     assert torch.equal(scale, expected[1])

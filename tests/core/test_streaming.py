@@ -82,3 +82,17 @@ def test_no_patches():
     sums = RunningSums.zero(2, 3)
     assert sums.means(Preparation()).tolist() == np.zeros((2, 3)).tolist()
     assert sums.directions(Preparation()).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["of_means", "of_directions", "of_patches"])
+def test_sums_of_a_dictionary_are_memory_of_their_own_on_the_cpu(kind):
+    """Whatever the device of the dictionary: here it only shows that nothing is shared."""
+    centers, counts = torch.eye(2), torch.tensor([3, 4])
+    dictionary = Dictionary(centers, counts, 0.0, 1, weights=torch.tensor([2.0, 5.0]))
+    sums = getattr(RunningSums, kind)(dictionary, Preparation())
+    centers += 1
+    counts += 1
+    assert sums.counts.tolist() == [3, 4]
+    expected = {"of_means": [[3, 0], [0, 4]], "of_directions": [[2, 0], [0, 5]]}
+    assert sums.sums.tolist() == expected.get(kind, [[1, 0], [0, 1]])
+    assert sums.sums.dtype == torch.float64

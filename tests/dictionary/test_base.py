@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from on_disk import OnDisk
 from sklearn_kmfeat import (
     BagOfPatches,
+    ChannelConnections,
     ConvKMeans,
     KMeansFilterLearner,
     PatchExtractor,
@@ -640,3 +641,19 @@ def test_flattened_images_without_a_shape_warn(images):
     flat = images.reshape(60, -1)
     with pytest.warns(UserWarning, match=r"image_shape=\(32, 32, 3\)"):
         BagOfPatches(n_words=3, max_iter=2, random_state=0).fit(flat)
+
+
+def test_feature_names_of_another_patch_size_are_refused(learner, images):
+    other = variant(learner, images)
+    other.set_params(patch_size=5)
+    with pytest.raises(ValueError, match=r"patch_size was \(6, 6\) in fit and is \(5, 5\) now"):
+        other.get_feature_names_out()
+
+
+def test_of_an_estimator_the_parameter_that_changed_is_named(images):
+    fitted = ConvKMeans(
+        n_filters=2, connections=ChannelConnections(1, 2), n_windows=500, random_state=0
+    ).fit(images)
+    fitted.set_params(connections=ChannelConnections(1, 3))
+    with pytest.raises(ValueError, match=r"^connections__group_size was 2 in fit and is 3"):
+        fitted.partial_fit(images)

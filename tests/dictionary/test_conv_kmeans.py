@@ -665,7 +665,7 @@ def test_other_connections_are_refused_in_a_stream(maps):
         learner.set_params(connections=GROUPS[::-1].copy()).partial_fit(maps)
     chooser = ChannelConnections(2, 2, method="random")
     learner = ConvKMeans(**SMALL, connections=chooser).partial_fit(maps).partial_fit(maps)
-    with pytest.raises(ValueError, match=r"connections was .*ChannelConnections.* call fit again"):
+    with pytest.raises(ValueError, match=r"connections__\w+ was .* call fit again"):
         learner.set_params(connections__n_groups=3).partial_fit(maps)
 
 
@@ -1034,7 +1034,7 @@ def test_a_stream_goes_on_after_a_pickle(maps, method):
     learner = ConvKMeans(**SMALL, connections=chooser).partial_fit(maps)
     again = pickle.loads(pickle.dumps(learner)).partial_fit(maps)
     assert again.counts_.sum() == 2 * learner.counts_.sum()
-    with pytest.raises(ValueError, match=r"connections was .* call fit again"):
+    with pytest.raises(ValueError, match="connections__group_size was 2 in fit and is 1 now"):
         again.set_params(connections__group_size=1).partial_fit(maps)
 
 

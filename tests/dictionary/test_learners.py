@@ -32,7 +32,7 @@ class FarthestPoints(DictionaryLearner):
     def step(self, samples):
         return RowStep(samples)
 
-    def resumed(self, dictionary, preparation):
+    def sums_of_fitted(self, dictionary, preparation):
         return RunningSums.of_means(dictionary, preparation)
 
     def centers(self, sums, preparation):
@@ -81,13 +81,15 @@ def test_the_contract(name):
     dictionary = learner.fit(samples, centers, lambda centers, inertia: None)
     assert dictionary.centers.shape == centers.shape
     assert dictionary.counts.sum() == 50
-    sums = learner.begun(dictionary, preparation)
+    sums = learner.initial_sums(dictionary, preparation)
     assert sums.counts.sum() == 0
     for n_batches in (1, 2):
         sums, dictionary = learner.update(sums, samples, preparation, dictionary.centers)
         assert dictionary.counts.sum() == 50 * n_batches
-    resumed = learner.resumed(learner.fit(samples, centers, lambda *now: None), preparation)
-    assert resumed.counts.sum() == 50
+    sums_of_fitted = learner.sums_of_fitted(
+        learner.fit(samples, centers, lambda *now: None), preparation
+    )
+    assert sums_of_fitted.counts.sum() == 50
     assert torch.equal(pixels, before)
 
 

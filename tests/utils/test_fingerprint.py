@@ -38,6 +38,7 @@ def test_checksum_of_an_array_is_that_of_its_tensor():
         v2.Compose([v2.RandomRotation(5)]),
         KMeans(3, random_state=np.random.RandomState(0)),
         torch.relu,
+        np.array(["a", None], dtype=object),
     ],
 )
 def test_described_without_addresses(value):
@@ -63,3 +64,24 @@ def test_described_tells_values_apart():
     assert all(a != b for i, a in enumerate(forms) for b in forms[:i])
     assert described(KMeans(3, random_state=0)) == described(KMeans(3, random_state=1))
     assert described(nn.Linear(2, 3)) == described(nn.Linear(2, 3))
+
+
+class Tuned:
+    """An object with parameters that is no estimator of scikit-learn."""
+
+    def __init__(self, n_groups):
+        self.n_groups = n_groups
+
+    def get_params(self, deep=True):
+        return {"n_groups": self.n_groups}
+
+    def set_params(self, n_groups):
+        self.n_groups = n_groups
+
+
+def test_described_objects_with_parameters():
+    assert described(Tuned(3)) == described(Tuned(3)) != described(Tuned(4))
+
+
+def test_described_array_of_strings():
+    assert described(np.array(["a", "b"])) == ("a", "b")

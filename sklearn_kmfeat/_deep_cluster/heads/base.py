@@ -12,7 +12,7 @@ class Head(nn.Module, ABC):
     """Classifiers of embeddings, which learn the pseudo-labels.
 
     The contract for a new head. It declares what the training needs to know, as the attributes
-    below; nobody asks for its name. Its methods are called in this order:
+    below; no code depends on its name. Its methods are called in this order:
 
     * ``__init__(n_features, n_labels, n_images, relu, **options)`` when a fit begins, also where
       the fit goes on from a checkpoint: then its `state_dict` is loaded. So all that must survive
