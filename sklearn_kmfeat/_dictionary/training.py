@@ -250,7 +250,9 @@ class _FittedPreparation:
             return preparation
         moments = Moments.of(patches)
         moments = moments if self.moments is None else self.moments + moments
-        self.whitener = ZCAWhitener.from_moments(moments, training.whiten_eps)
+        self.whitener = ZCAWhitener.from_moments(
+            moments, training.whiten_eps, zero_sum=True if eps is not None else None
+        )
         whitening = self.whitener._whitening
         whitening.apply(patches, out=patches)
         return preparation._replace(whitening=whitening)

@@ -8,7 +8,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._core.whitening import Moments, Whitening, zca_matrices
+from .._core.whitening import Moments, Whitening
 from .._inputs.check import check_images, remember
 from .._inputs.sampling import images_per_batch
 from .._utils.tensors import shared_tensor
@@ -27,7 +27,10 @@ class ZCAWhitener(RowTransformer):
     eps : float, default=0.1
         Added to the eigenvalues, in squared units of the data; 0.1 suits 6x6 and 8x8
         colour patches after contrast normalisation, 0.01 larger ones. 0 drops the
-        directions in which the data does not vary.
+        directions in which the data varies by no more than the rounding of its dtype. Where
+        the values of each row sum to zero, as after `ContrastNormalizer`, the direction of
+        equal values is dropped for a tiny `eps`, too, which would magnify the rounding of
+        that sum.
 
     Attributes
     ----------
@@ -123,7 +126,9 @@ class ZCAWhitener(RowTransformer):
         return self
 
     @classmethod
-    def from_moments(cls, moments: Moments, eps: float) -> "ZCAWhitener":
+    def from_moments(
+        cls, moments: Moments, eps: float, *, zero_sum: bool | None = None
+    ) -> "ZCAWhitener":
         """A whitener fitted to given moments.
 
         Parameters
@@ -132,6 +137,10 @@ class ZCAWhitener(RowTransformer):
             Of the rows to whiten.
         eps : float
             Added to the eigenvalues.
+        zero_sum : bool or None, default=None
+            Whether the values of each row sum to zero, as after contrast normalisation: the
+            direction of equal values is then dropped for a tiny `eps`, which would magnify the
+            rounding along it. None: found from the moments.
 
         Returns
         -------
@@ -139,7 +148,7 @@ class ZCAWhitener(RowTransformer):
             Fitted.
         """
         whitener = cls(eps=eps)
-        whitener.__dict__.update(_fitted(moments, eps))
+        whitener.__dict__.update(_fitted(moments, eps, zero_sum))
         whitener.n_features_in_ = len(moments.mean)
         whitener.image_shape_ = None
         return whitener
@@ -148,7 +157,7 @@ class ZCAWhitener(RowTransformer):
     def _moments(self):
         """What `partial_fit` goes on from."""
         arrays = torch.tensor(self.mean_), torch.tensor(self._scatter)
-        return Moments(self.n_samples_seen_, *arrays)
+        return Moments(self.n_samples_seen_, *arrays, self._rounding)
 
     @property
     def _whitening(self):
@@ -189,9 +198,9 @@ class ZCAWhitener(RowTransformer):
         return self._map(X, self._whitening.invert)
 
 
-def _fitted(moments, eps):
+def _fitted(moments, eps, zero_sum=None):
     """The fitted attributes that follow from moments."""
-    matrix, inverse, eigenvalues = zca_matrices(moments.covariance(), eps)
+    matrix, inverse, eigenvalues = moments.whitening_matrices(eps, zero_sum)
     return {
         "mean_": moments.mean.numpy().copy(),
         "whitening_": matrix.numpy(),
@@ -199,4 +208,5 @@ def _fitted(moments, eps):
         "eigenvalues_": eigenvalues.numpy(),
         "n_samples_seen_": moments.count,
         "_scatter": moments.scatter.numpy().copy(),
+        "_rounding": moments.rounding,
     }

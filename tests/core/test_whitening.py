@@ -160,3 +160,46 @@ def test_sums_of_whitened_rows_and_back(rows, whitening):
     white = weights @ whitening.apply(torch.tensor(rows))
     np.testing.assert_allclose(whitening.apply_to_sums(sums, totals), white, atol=1e-9)
     np.testing.assert_allclose(whitening.undo_sums(white, totals), sums, atol=1e-9)
+
+
+def zero_sum_rows(dtype):
+    """Rows whose values sum to zero up to the rounding of their dtype."""
+    rng = np.random.RandomState(0)
+    rows = torch.tensor(rng.rand(4000, 12) * np.linspace(0.5, 1.5, 12) + 5, dtype=dtype)
+    return rows - rows.mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize("eps", [0, 1e-9, 1e-6])
+@pytest.mark.parametrize("zero_sum", [None, True])
+def test_rounding_along_the_direction_of_equal_values_is_dropped(eps, zero_sum):
+    whitened = []
+    for dtype in (torch.float32, torch.float64):
+        rows = zero_sum_rows(dtype)
+        moments = Moments.of(rows)
+        matrix, _, eigenvalues = moments.whitening_matrices(eps, zero_sum)
+        whitened.append(Whitening(moments.mean, matrix).apply(rows))
+        if dtype is torch.float32:
+            np.testing.assert_allclose(matrix.sum(0), np.zeros(12), atol=1e-8)
+            assert eigenvalues[-1] < 1e-14
+    np.testing.assert_allclose(*whitened, atol=1e-4)
+
+
+def test_an_eps_that_magnifies_nothing_keeps_the_formula():
+    moments = Moments.of(zero_sum_rows(torch.float32))
+    expected = zca_matrices(moments.covariance(), 0.1)
+    for found, part in zip(moments.whitening_matrices(0.1), expected, strict=True):
+        assert torch.equal(found, part)
+
+
+def test_a_small_direction_that_is_no_rounding_is_kept():
+    """A value of a hundredth of the others' size has a rounding of its own."""
+    rng = np.random.RandomState(0)
+    rows = rng.randn(500, 3) * [1000, 1, 1e-3]
+    found = Moments.of(torch.tensor(rows, dtype=torch.float32)).whitening_matrices(0)[0]
+    expected = zca_matrices(torch.tensor(np.cov(rows.T)), 0)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rounding_of_a_sum_is_that_of_the_coarser_rows():
+    coarse, fine = (Moments.of(torch.ones(2, 2, dtype=each)) for each in (torch.half, torch.double))
+    assert (coarse + fine).rounding == (fine + coarse).rounding == torch.finfo(torch.half).eps

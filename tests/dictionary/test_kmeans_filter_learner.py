@@ -125,3 +125,19 @@ def test_starts_are_ranked_on_a_part_of_many_patches():
     assert learner.counts_.sum() == n
     theirs = KMeans(6, n_init=10, random_state=0).fit(rows)
     assert learner.inertia_ == pytest.approx(theirs.inertia_, rel=0.01)
+
+
+@pytest.mark.parametrize("patch_size", [3, 5, 8])
+@pytest.mark.parametrize("scale", [1, 255])
+@pytest.mark.parametrize("whiten_eps", [0, 1e-9, 1e-6])
+def test_without_regularization_float32_agrees_with_float64(patch_size, scale, whiten_eps):
+    """The direction in which patches of normalised contrast are constant is not magnified."""
+    images = load_cifar10_sample().images[:60]
+    narrow = images if scale == 1 else (images / scale).astype(np.float32)
+    params = {"n_filters": 16, "patch_size": patch_size, "n_patches": 3000, "max_iter": 3}
+    learner = KMeansFilterLearner(**params, whiten_eps=whiten_eps, random_state=0)
+    found = learner.fit(narrow).transform(narrow)
+    parts = [learner.transform(narrow[i : i + 7]) for i in range(0, 60, 7)]
+    np.testing.assert_allclose(np.vstack(parts), found, atol=1e-5 * found.max())
+    wide = learner.fit(narrow.astype(np.float64)).transform(narrow.astype(np.float64))
+    np.testing.assert_allclose(found, wide, atol=1e-4 * wide.max())

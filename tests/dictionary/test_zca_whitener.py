@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
 
-from sklearn_kmfeat import ZCAWhitener
+from sklearn_kmfeat import ContrastNormalizer, ZCAWhitener
 from sklearn_kmfeat._core.whitening import Moments
 
 
@@ -135,3 +136,12 @@ def test_from_moments(correlated):
     whitener.partial_fit(correlated)
     assert whitener.n_samples_seen_ == 600
     assert whitener.get_params() == {"eps": 0.3}
+
+
+@pytest.mark.parametrize("eps", [0, 1e-6])
+def test_after_contrast_normalisation_float32_agrees_with_float64(eps):
+    rows = np.random.RandomState(0).randint(0, 255, (3000, 12))
+    pipeline = make_pipeline(ContrastNormalizer(), ZCAWhitener(eps))
+    expected = pipeline.fit_transform(rows / 255.0)
+    found = pipeline.fit_transform((rows / 255).astype(np.float32))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
