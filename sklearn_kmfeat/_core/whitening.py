@@ -14,7 +14,7 @@ CHUNK_BYTES = 32 * 2**20
 _ROUNDINGS = 64
 # An `eps` of so many times the variance of rounding leaves less than 1e-5 of it in the codes of
 # patches of 3 to 8 pixels.
-_HARMLESS = 1e4
+_HARMLESS = 1e5
 
 
 @dataclass(frozen=True, eq=False)
