@@ -15,6 +15,8 @@ from .._utils.validation import as_pair
 # Even if all pixels of an image were alike, means would be known to two hundredths of the deviation
 # (1 / sqrt(2,000)), for the time of a small part of an epoch.
 _IMAGES_FOR_STATISTICS = 2_000
+# Share of the range of the values that float32 must tell apart: about one of 256 steps.
+_LEAST_RESOLUTION = 5e-3
 # Values that are copied to a device at a time: 64 MiB of bytes, 256 MiB of float32.
 _VALUES_PER_COPY = 2**26
 
@@ -100,9 +102,34 @@ def image_batches(
         Their images may be larger than `shape`: random views are cut from all of them.
     shape : (int, int, int)
         Height, width and channels of the input of the network.
+
+    Raises
+    ------
+    ValueError
+        For values that float32 cannot hold.
     """
+    _check_held(source)
     size = common_size(source) if input_size is None else as_pair(input_size, "input_size")
     return ImageBatches(in_one_size(source, size), device), (*size, source.n_channels)
+
+
+def _check_held(source):
+    """Refuse values whose differences, or squares, are lost in the float32 of the network."""
+    low, high = source.values
+    if not source.values.fits(torch.float32):
+        raise ValueError(
+            f"A network computes in float32, which cannot hold the squares of values up to "
+            f"{source.values.magnitude:.3g}. Scale X, for example to 0..1."
+        )
+    if (
+        source.values.magnitude * torch.finfo(torch.float32).eps
+        > _LEAST_RESOLUTION * (high - low)
+        > 0
+    ):
+        raise ValueError(
+            f"A network computes in float32, which cannot tell values from {low} to {high} apart. "
+            f"Subtract what they have in common, for example X - {low}."
+        )
 
 
 def channel_statistics(batches: ImageBatches) -> tuple[torch.Tensor, torch.Tensor]:

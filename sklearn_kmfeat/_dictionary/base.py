@@ -40,6 +40,7 @@ from .._core.seeding import SEEDINGS
 from .._inputs.base import ImageSource
 from .._inputs.check import check_images, remember, warn_if_flattened
 from .._inputs.sampling import patch_grid
+from .._utils.container import set_container
 from .._utils.device import matmul_precision, resolve_device
 from .._utils.progress import FitProgress, TransformProgress
 from .._utils.validation import NON_NEGATIVE, POSITIVE_INT, as_pair, names_in
@@ -213,13 +214,13 @@ class PatchDictionary(
         ndarray of shape (n, cells * K')
             For ``output="features"``, in the order (cell row, cell column, filter).
             ``output="maps"`` gives (n, H', W', K'): every location, or every window of
-            `pool_size` locations; (n, K') for ready patches. float64 for float64 images,
-            otherwise float32.
+            `pool_size` locations; (n, K') for ready patches. float64 if the images of `fit`
+            were float64, otherwise float32.
         """
         source = self._checked(X)
         progress = TransformProgress(self, len(source)) if self.verbose else None
         with matmul_precision(self.precision):
-            return self._encoder(source).encode(source, progress)
+            return self._encoder(source).encode(source, progress, self.cluster_centers_.dtype)
 
     def predict(self, X: Any) -> np.ndarray | list[np.ndarray]:
         """The nearest filter of every location, in whitened space.
@@ -286,11 +287,7 @@ class PatchDictionary(
         self : estimator
             This one.
         """
-        if self.output != "maps":
-            return super().set_output(transform=transform)
-        if transform is not None:
-            self._sklearn_output_config = {"transform": transform}
-        return self
+        return set_container(self, transform)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

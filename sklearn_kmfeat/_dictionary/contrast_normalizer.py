@@ -95,7 +95,7 @@ class ContrastNormalizer(RowTransformer):
         Returns
         -------
         ndarray, or list of ndarray
-            Of the shape of `X`. float64 stays float64, all else becomes float32.
+            Of the shape of `X`. float64 if the rows of `fit` were float64, otherwise float32.
         """
         check_is_fitted(self)
         return self._map(X, lambda rows: contrast_normalize(rows, self.eps_))

@@ -21,7 +21,8 @@ from .._core.patches import PatchGrid
 from .._core.pooling import Pooling
 from .._core.preparation import Preparation
 from .._core.whitening import Whitening
-from .._inputs.base import ImageSource, numpy_dtype
+from .._inputs.base import ImageSource
+from .._inputs.values import numpy_dtype
 from .._utils.memory import scratch_bytes
 from .._utils.validation import as_pair
 from .parts import Part, parts_of
@@ -148,7 +149,9 @@ class PatchEncoder(nn.Module):
         return pooled.permute(0, 3, 1, 2) if self.as_maps else pooled.flatten(1)
 
     @torch.no_grad()
-    def encode(self, source: ImageSource, on_batch: Callable | None = None) -> np.ndarray:
+    def encode(
+        self, source: ImageSource, on_batch: Callable | None = None, dtype: Any = None
+    ) -> np.ndarray:
         """Codes of images, pooled.
 
         Parameters
@@ -156,6 +159,8 @@ class PatchEncoder(nn.Module):
         source : ImageSource
         on_batch : callable or None, default=None
             Called with the number of images done, after each batch.
+        dtype : numpy dtype or None, default=None
+            Of the result; None: that of the tensors of the source.
 
         Returns
         -------
@@ -166,7 +171,7 @@ class PatchEncoder(nn.Module):
         down, across = pooled_size(self.pooling, self.grid, source)
         maps = self.as_maps and not source.ready
         shape = (down, across, n_codes) if maps else (down * across * n_codes,)
-        result = np.empty((len(source), *shape), numpy_dtype(source.dtype))
+        result = np.empty((len(source), *shape), dtype or numpy_dtype(source.dtype))
         done = 0
         for index, batch, n_rows, workspace in self._batches(source, codes):
             pooled = self._pooled(batch, codes, n_rows, workspace)

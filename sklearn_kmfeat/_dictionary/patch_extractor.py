@@ -18,10 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.patches import PatchGrid, overlap_average
 from .._inputs.check import check_images, remember
 from .._inputs.sampling import cut_patches, draw_locations, even_counts, patch_grid
+from .._utils.container import in_container, set_container
 from .._utils.validation import as_pair
 
 
-class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class PatchExtractor(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Cut patches out of images.
 
     The number of rows changes, so this transformer cannot stand in a Pipeline that is
@@ -150,8 +153,8 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         -------
         patches : ndarray of shape (n_patches, h * w * C)
             In the order of the images and, inside an image, row by row; each in the
-            order (row, column, channel). float64 for float64 images, otherwise float32,
-            in the range of the pixels.
+            order (row, column, channel). float64 if the images of `fit` were float64,
+            otherwise float32, in the range of the pixels.
         """
         check_is_fitted(self)
         images = check_images(self, X, image_shape=self.image_shape, reset=False)
@@ -160,7 +163,7 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         available = grid.n_locations(images.sizes)
         locations = draw_locations(available, self._counts(available, rng), rng)
         [patches] = cut_patches(images, grid, locations, torch.device("cpu"))
-        return patches.numpy()
+        return in_container(self, patches.numpy().astype(self._dtype, copy=False))
 
     def _counts(self, available, rng):
         if self.n_patches is not None:
@@ -170,6 +173,22 @@ class PatchExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if isinstance(self.max_patches, Integral):
             return np.minimum(available, self.max_patches)
         return np.maximum(1, (self.max_patches * available).astype(int))
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose the container of the patches.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            As in scikit-learn, but that the rows of a DataFrame have an index of their own: they
+            are patches, and not those of `X`.
+
+        Returns
+        -------
+        self : PatchExtractor
+            This one.
+        """
+        return set_container(self, transform)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Rebuild images from all their patches.

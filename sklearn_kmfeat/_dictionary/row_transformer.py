@@ -2,15 +2,21 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 
-from .._inputs.base import numpy_dtype
 from .._inputs.check import check_images
 from .._inputs.sampling import images_per_batch
+from .._inputs.values import numpy_dtype
+from .._utils.container import set_container
+
+
+def _gives_rows(estimator):
+    return getattr(estimator, "image_shape_", None) is None
 
 
 class RowTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -28,7 +34,8 @@ class RowTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         source = check_images(self, X, reset=False)
         if source.shape is None:
             return self._map_each(source, function)
-        result = np.empty((len(source), source.n_features), dtype=numpy_dtype(source.dtype))
+        dtype = self._dtype or numpy_dtype(source.dtype)
+        result = np.empty((len(source), source.n_features), dtype=dtype)
         for index, batch in source.batches(images_per_batch(source)):
             result[index] = function(batch.flatten(1)).numpy()
         return result.reshape(len(source), *source.stored_shape(0))
@@ -38,9 +45,40 @@ class RowTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         results = []
         for i in range(len(source)):
             pixels = source.read([i])
-            rows = function(pixels.flatten(1)).numpy()
+            rows = function(pixels.flatten(1)).numpy().astype(self._dtype, copy=False)
             results.append(rows.reshape(source.stored_shape(i)))
         return results
+
+    @available_if(_gives_rows)
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name the features.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Those of `X`; None: its column names, or ``x0``, ``x1``, ...
+
+        Returns
+        -------
+        ndarray of str
+            The same names. Only for rows: images stay images.
+        """
+        return super().get_feature_names_out(input_features)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose the container of `transform` for rows; images stay arrays.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            As in scikit-learn.
+
+        Returns
+        -------
+        self : estimator
+            This one.
+        """
+        return set_container(self, transform)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

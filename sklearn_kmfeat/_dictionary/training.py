@@ -211,9 +211,11 @@ class Training:
         offsets = dictionary.offset_counts
         if n_more and offsets is not None:
             offsets = part.dictionary.offset_counts + offsets
+        centers = dictionary.centers.to(part.dictionary.centers.dtype)
         n_iter = part.dictionary.n_iter + n_more
         return part._replace(
-            dictionary=dictionary._replace(n_iter=n_iter, offset_counts=offsets), sums=sums
+            dictionary=dictionary._replace(centers=centers, n_iter=n_iter, offset_counts=offsets),
+            sums=sums,
         )
 
     def _resolved_eps(self, variance):

@@ -150,7 +150,7 @@ class ZCAWhitener(RowTransformer):
         whitener = cls(eps=eps)
         whitener.__dict__.update(_fitted(moments, eps, zero_sum))
         whitener.n_features_in_ = len(moments.mean)
-        whitener.image_shape_ = None
+        whitener.image_shape_ = whitener._dtype = None
         return whitener
 
     @property
@@ -176,7 +176,7 @@ class ZCAWhitener(RowTransformer):
         Returns
         -------
         ndarray
-            Of the shape of `X`. float64 stays float64, all else becomes float32.
+            Of the shape of `X`. float64 if the rows of `fit` were float64, otherwise float32.
         """
         check_is_fitted(self)
         return self._map(X, self._whitening.apply)

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import issparse
-from sklearn.utils import assert_all_finite, check_array
+from sklearn import config_context
+from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from .base import ImageSource, compute_dtype, numpy_dtype
+from .base import ImageSource
 from .request import Request
+from .values import UNSEEN, NotFiniteError, ValueRange, compute_dtype, numpy_dtype, value_range
 
 
 class ArraySource(ImageSource):
@@ -23,11 +25,20 @@ class ArraySource(ImageSource):
         Height, width, channels.
     ready : bool, default=False
         Whether each row is a ready patch.
+    values : ValueRange, default=UNSEEN
+        Of the data.
     """
 
-    def __init__(self, data: Any, shape: tuple[int, int, int], ready: bool = False):
+    def __init__(
+        self,
+        data: Any,
+        shape: tuple[int, int, int],
+        ready: bool = False,
+        values: ValueRange = UNSEEN,
+    ):
         dtype = np.dtype(data.dtype)
-        super().__init__(len(data), shape, shape[2], compute_dtype(dtype), dtype, ready)
+        computed = compute_dtype([dtype], values)
+        super().__init__(len(data), shape, shape[2], computed, dtype, ready, values)
         self.data = data
 
     def stored_shape(self, i):
@@ -49,13 +60,14 @@ class ListSource(ImageSource):
     images : list of arrays of shape (H, W) or (H, W, C)
         Never changed.
     n_channels : int
+    values : ValueRange, default=UNSEEN
+        Of all images together.
     """
 
-    def __init__(self, images: list[np.ndarray], n_channels: int):
+    def __init__(self, images: list[np.ndarray], n_channels: int, values: ValueRange = UNSEEN):
         kinds = {image.dtype for image in images}
-        floats = {dtype for dtype in kinds if dtype.kind == "f"}
-        dtype = compute_dtype(np.result_type(*floats or [np.uint8]))
-        super().__init__(len(images), None, n_channels, dtype, np.result_type(*kinds))
+        dtype, pixel_dtype = compute_dtype(kinds, values), np.result_type(*kinds)
+        super().__init__(len(images), None, n_channels, dtype, pixel_dtype, values=values)
         self.images = images
 
     @property
@@ -87,7 +99,7 @@ def is_list_of_images(X: Any) -> bool:
 def list_source(X: Any, request: Request) -> ListSource:
     """The source of a list, tuple or object array of images."""
     images = [image if isinstance(image, np.ndarray) else np.asarray(image) for image in X]
-    shape = request.image_shape
+    shape, values = request.image_shape, UNSEEN
     for i, image in enumerate(images):
         if image.ndim not in (2, 3) or not image.size:
             raise ValueError(
@@ -96,8 +108,7 @@ def list_source(X: Any, request: Request) -> ListSource:
         _check_dtype(request, image.dtype)
         if shape is None and image.ndim == 3:
             _refuse_channels_first(image.shape, f"Image {i} of the list, of shape {image.shape},")
-        if image.dtype.kind == "f":
-            assert_all_finite(image, input_name=f"X[{i}]", estimator_name=request.name)
+        values |= _range_of_image(image, i)
     channels = {1 if image.ndim == 2 else image.shape[-1] for image in images}
     if len(channels) > 1:
         raise ValueError(
@@ -110,7 +121,7 @@ def list_source(X: Any, request: Request) -> ListSource:
                 f"image_shape={shape} was given, but image {wrong[0]} of the list has shape "
                 f"{images[wrong[0]].shape}."
             )
-    return ListSource(images, channels.pop())
+    return ListSource(images, channels.pop(), values)
 
 
 def is_array_on_disk(X: Any) -> bool:
@@ -127,32 +138,34 @@ def array_source(X: Any, request: Request) -> ArraySource:
 
 
 def _in_memory(X, request):
-    """An in-memory X, checked for everything but the meaning of its axes."""
+    """An in-memory X as NumPy's array, checked for everything but its values and axes."""
+    if torch.is_tensor(X):
+        X = X.detach().cpu()
+        X = (X.float() if X.dtype is torch.bfloat16 else X).numpy()
     ndim = getattr(X, "ndim", None)
     if ndim is not None and ndim > 2:
         _check_dtype(request, X.dtype)
-        X = np.asarray(X)
-        _check_finite(X, request)
-        return X
-    check = {"dtype": "numeric", "ensure_min_features": 1}
-    if request.reset:
-        return check_array(X, input_name="X", estimator=request.estimator, **check)
-    return validate_data(request.estimator, X, reset=False, **check)
+        return np.asarray(X)
+    check = {"dtype": "numeric", "ensure_min_features": 1, "ensure_all_finite": False}
+    # Of tensors and the like NumPy's arrays come out, whatever scikit-learn's settings are.
+    with config_context(array_api_dispatch=False):
+        if request.reset:
+            return check_array(X, input_name="X", estimator=request.estimator, **check)
+        return validate_data(request.estimator, X, reset=False, **check)
 
 
 def _source_of_rows(X, request):
     if is_array_on_disk(X):
         _check_dtype(request, X.dtype)
-        _check_finite(X, request)
     shape = request.image_shape
     if shape is None:
-        return ArraySource(X, (1, 1, X.shape[1]), ready=True)
+        return ArraySource(X, (1, 1, X.shape[1]), ready=True, values=_range_of(X, request))
     if X.shape[1] != np.prod(shape):
         raise ValueError(
             f"X has {X.shape[1]} features, but {request.name} is expecting {np.prod(shape)} "
             f"features as input: that is image_shape={shape}."
         )
-    return ArraySource(X, shape)
+    return ArraySource(X, shape, values=_range_of(X, request))
 
 
 def _source_of_images(X, request):
@@ -165,7 +178,6 @@ def _source_of_images(X, request):
         raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}), expected images.")
     if not isinstance(X, np.ndarray):
         _check_dtype(request, X.dtype)
-        _check_finite(X, request)
     shape = tuple(int(side) for side in X.shape[1:]) + (() if X.ndim == 4 else (1,))
     if min(shape) < 1:
         raise ValueError(f"X holds images without pixels: its shape is {tuple(X.shape)}.")
@@ -175,7 +187,7 @@ def _source_of_images(X, request):
         raise ValueError(
             f"image_shape={request.image_shape} was given, but X has images of shape {shape}."
         )
-    return ArraySource(X, shape)
+    return ArraySource(X, shape, values=_range_of(X, request))
 
 
 def _check_dtype(request, dtype):
@@ -187,14 +199,35 @@ def _check_dtype(request, dtype):
         )
 
 
-def _check_finite(data, request):
-    if getattr(data.dtype, "kind", "f") != "f":
-        return
-    image_bytes = max(1, int(np.prod(data.shape[1:])) * data.dtype.itemsize)
-    step = max(1, request.scan_bytes // image_bytes)
-    for start in range(0, len(data), step):
-        block = np.asarray(data[start : start + step])
-        assert_all_finite(block, input_name="X", estimator_name=request.name)
+def _range_of(X, request):
+    """The range of an array; NaN and infinity are refused."""
+    try:
+        return value_range(X, request.scan_bytes)
+    except NotFiniteError as error:
+        first, *place = error.where
+        if X.ndim == 2:
+            raise _not_finite("X", error, f"in row {first}, column {place[0]}") from None
+        raise _not_finite("X", error, f"in image {first}, at {_place(place)}") from None
+
+
+def _range_of_image(image, i):
+    """The range of one image of a list; NaN and infinity are refused."""
+    try:
+        return value_range(image)
+    except NotFiniteError as error:
+        raise _not_finite(f"X[{i}]", error, f"at {_place(error.where)}") from None
+
+
+def _not_finite(name, error, where):
+    value = "NaN" if np.isnan(error.value) else "infinity"
+    return ValueError(
+        f"Input {name} contains {value} {where}. Images must be finite: leave it out, or replace "
+        "such values, for example with np.nan_to_num(X)."
+    )
+
+
+def _place(index):
+    return ", ".join(map("{} {}".format, ("row", "column", "channel"), index))
 
 
 def _refuse_channels_first(shape, where):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from .values import UNSEEN, ValueRange
+
 
 class ImageSource(ABC):
     """Checked images that are read a batch at a time.
@@ -28,11 +30,14 @@ class ImageSource(ABC):
         are images of one pixel with as many channels as features.
     n_channels : int
     dtype : torch.dtype
-        float64 for float64 pixels, otherwise float32: that of the tensors.
+        float64 for float64 pixels and for what float32 cannot hold, otherwise float32: that of
+        the tensors.
     pixel_dtype : numpy dtype
         Of the pixels as they are stored.
     ready : bool, default=False
         Whether each image is one ready patch.
+    values : ValueRange, default=UNSEEN
+        Of the pixels, where they were looked at.
     """
 
     #: Whether `sizes` costs nothing; False: images are read to find them.
@@ -46,6 +51,7 @@ class ImageSource(ABC):
         dtype: torch.dtype,
         pixel_dtype: np.dtype,
         ready: bool = False,
+        values: ValueRange = UNSEEN,
     ):
         self.n_images = n_images
         self.shape = shape
@@ -53,6 +59,7 @@ class ImageSource(ABC):
         self.dtype = dtype
         self.pixel_dtype = pixel_dtype
         self.ready = ready
+        self.values = values
 
     def __len__(self) -> int:
         return self.n_images
@@ -145,13 +152,3 @@ class ImageSource(ABC):
             step = n_images(tuple(size.tolist()))
             for start in range(0, len(group), step):
                 yield group[start : start + step]
-
-
-def compute_dtype(dtype: np.dtype) -> torch.dtype:
-    """The dtype that pixels are computed in."""
-    return torch.float64 if np.dtype(dtype).type is np.float64 else torch.float32
-
-
-def numpy_dtype(dtype: torch.dtype) -> type:
-    """float64 or float32 as NumPy has it."""
-    return np.float64 if dtype is torch.float64 else np.float32

@@ -12,9 +12,7 @@ from .arrays import array_source, is_array_on_disk, is_list_of_images, list_sour
 from .base import ImageSource
 from .request import Request
 from .torch_dataset import dataset_source, is_dataset
-
-# A fraction of the caches that readers of files keep, so that checking needs no more memory.
-SCAN_BYTES = 64 * 2**20
+from .values import SCAN_BYTES, numpy_dtype
 
 
 class Form(NamedTuple):
@@ -86,7 +84,11 @@ def check_images(
 
 
 def remember(estimator: Any, X: Any, source: ImageSource) -> None:
-    """Set `image_shape_`, `n_features_in_` and the like once a fit has succeeded."""
+    """Set `image_shape_`, `n_features_in_` and the like once a fit has succeeded.
+
+    Also `_dtype`, in which all that a fitted estimator gives is, whatever X comes next: what
+    follows it in a Pipeline may take no other.
+    """
     for name in ("n_features_in_", "feature_names_in_"):
         estimator.__dict__.pop(name, None)
     if source.shape is not None and getattr(X, "ndim", 2) == 2 and not is_array_on_disk(X):
@@ -94,6 +96,7 @@ def remember(estimator: Any, X: Any, source: ImageSource) -> None:
     elif source.shape is not None:
         estimator.n_features_in_ = source.n_features
     estimator.image_shape_ = source.image_shape
+    estimator._dtype = numpy_dtype(source.dtype)
 
 
 def warn_if_flattened(estimator: Any, source: ImageSource) -> None:

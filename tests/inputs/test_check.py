@@ -303,10 +303,6 @@ def test_nan_in_a_list_is_found():
         Reader().fit([np.ones((3, 3)), np.full((2, 2), np.nan)])
 
 
-def test_large_integers_are_not_scanned():
-    assert Reader().fit(np.full((2, 3, 3), 2**63, np.uint64)).image_shape_ == (3, 3, 1)
-
-
 @pytest.mark.parametrize("dtype", [bool, complex, object, "U1", "M8[s]"])
 def test_other_dtypes(dtype):
     X = np.zeros((2, 4, 4), dtype)

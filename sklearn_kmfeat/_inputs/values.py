@@ -1,0 +1,140 @@
+"""The values of images: whether they are finite, and in which dtype they can be computed."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+# Bytes of images that are looked through at a time: a fraction of the caches that readers of files
+# keep, so that checking needs no more memory.
+SCAN_BYTES = 64 * 2**20
+# Integers of more than two bytes are computed in float64 where they are larger than those of two
+# bytes can be. Up to there a change of brightness moves features by less than 1e-5 in float32; at
+# ten million most patches count as constant.
+_LARGEST_INT_IN_FLOAT32 = 2**16
+# From here, contrasts of a few units are close to the rounding of their mean in float64.
+_LARGEST_INT = 2**45
+# Sums of thousands of squares, and squares of a hundred-millionth of the largest value, are numbers
+# of the dtype for magnitudes in between.
+_LIMITS = {torch.float32: (1e-15, 1e15), torch.float64: (1e-140, 1e140)}
+
+
+class ValueRange(NamedTuple):
+    """The lowest and the highest value of images.
+
+    Attributes
+    ----------
+    low, high : float or int
+    """
+
+    low: float
+    high: float
+
+    def __or__(self, other: "ValueRange") -> "ValueRange":
+        return ValueRange(min(self.low, other.low), max(self.high, other.high))
+
+    @property
+    def magnitude(self) -> float:
+        """The largest absolute value; 0 for those that were not looked at."""
+        return max(abs(self.low), abs(self.high)) if self.low <= self.high else 0.0
+
+    def fits(self, dtype: torch.dtype) -> bool:
+        """Whether squares of the values are numbers of a dtype; zeros fit any."""
+        least, most = _LIMITS[dtype]
+        return self.magnitude == 0 or least <= self.magnitude <= most
+
+
+#: That of images whose values need not be looked at, or were not.
+UNSEEN = ValueRange(np.inf, -np.inf)
+
+
+class NotFiniteError(ValueError):
+    """Images hold NaN or infinity; `where` is the first such value's index in the array."""
+
+    def __init__(self, value: float, where: tuple[int, ...]):
+        super().__init__(f"{value} at {where}")
+        self.value, self.where = float(value), where
+
+
+def value_range(data: Any, scan_bytes: int = SCAN_BYTES) -> ValueRange:
+    """The range of an array of images, looked through a part at a time.
+
+    Parameters
+    ----------
+    data : array of shape (n, ...)
+        In memory or on disk. Values of one or two bytes are not looked at, unless they are floats.
+    scan_bytes : int, default=64 MiB
+
+    Returns
+    -------
+    ValueRange
+
+    Raises
+    ------
+    NotFiniteError
+        For NaN or infinity.
+    """
+    dtype = np.dtype(data.dtype)
+    if not data.shape[0] or (dtype.kind in "iu" and dtype.itemsize <= 2):
+        return UNSEEN
+    row_bytes = max(1, int(np.prod(data.shape[1:])) * dtype.itemsize)
+    step = max(1, scan_bytes // row_bytes)
+    ranges = None
+    for start in range(0, len(data), step):
+        block = np.asarray(data[start : start + step])
+        low, high = block.min(), block.max()
+        if not (np.isfinite(low) and np.isfinite(high)):
+            first = np.unravel_index(np.argmin(np.isfinite(block)), block.shape)
+            where = (start + int(first[0]), *map(int, first[1:]))
+            raise NotFiniteError(block[first], where)
+        found = ValueRange(low.item(), high.item())
+        ranges = found if ranges is None else ranges | found
+    return ranges
+
+
+def compute_dtype(dtypes: Iterable[np.dtype], values: ValueRange, name: str = "X") -> torch.dtype:
+    """The dtype that images are computed in.
+
+    Parameters
+    ----------
+    dtypes : iterable of numpy dtype
+        Of the images, integers or floats.
+    values : ValueRange
+        Of all images together.
+    name : str, default="X"
+        What the images are called in messages.
+
+    Returns
+    -------
+    torch.dtype
+        float64 for floats of 64 bits and more, and for values that float32 cannot hold; otherwise
+        float32.
+
+    Raises
+    ------
+    ValueError
+        For values that float64 cannot hold.
+    """
+    dtypes = [np.dtype(dtype) for dtype in dtypes]
+    whole = all(dtype.kind in "iu" for dtype in dtypes)
+    if whole and values.magnitude > _LARGEST_INT:
+        raise ValueError(
+            f"{name} holds integers up to {values.magnitude}, whose differences are lost in "
+            f"float64. Subtract what they have in common, for example X - {values.low}."
+        )
+    if not values.fits(torch.float64):
+        raise ValueError(
+            f"{name} holds values up to {values.magnitude:.3g}, whose squares float64 cannot hold. "
+            f"Scale them, for example by X / {values.magnitude:.3g}."
+        )
+    if any(dtype.kind == "f" and dtype.itemsize >= 8 for dtype in dtypes):
+        return torch.float64
+    if whole and values.magnitude >= _LARGEST_INT_IN_FLOAT32:
+        return torch.float64
+    return torch.float32 if values.fits(torch.float32) else torch.float64
+
+
+def numpy_dtype(dtype: torch.dtype) -> type:
+    """float64 or float32 as NumPy has it."""
+    return np.float64 if dtype is torch.float64 else np.float32
