@@ -342,13 +342,13 @@ def _read(name, data_home, download_if_missing, **options):
         return read(root, download=False, **options)
     except _UNREADABLE as error:
         if not download_if_missing:
-            raise OSError(_explain(name, root, error)) from error
+            raise OSError(_damage(name, root) or _absence(name, root)) from error
     try:
         return read(root, download=True, **options)
     except (*_UNREADABLE, OSError) as error:
-        reason = f"{name} could not be downloaded to {str(root)!r}: {error}"
-        damage = _damage(name, root)
-        raise OSError(f"{reason}. {damage}" if damage else reason) from error
+        reason = f"{name} could not be downloaded to {str(root)!r}: {str(error).strip()}"
+        # the damage first: it says what to do
+        raise OSError(" ".join(filter(None, [_damage(name, root), reason]))) from error
 
 
 def _check_mnist(root, train):
@@ -357,48 +357,59 @@ def _check_mnist(root, train):
         # torchvision unpacks all four files again as soon as one is missing
         return
     part = "train" if train else "t10k"
-    damage = _damage("MNIST", root, [file for file in _FILES["MNIST"] if file.startswith(part)])
+    files = [file for file in _FILES["MNIST"] if file.startswith(part)]
+    damage = _damaged_file("MNIST", root, files)
     if damage:
         raise OSError(damage)
 
 
-def _explain(name, root, error):
-    """Say what is wrong with files that torchvision cannot read."""
-    damage = _damage(name, root)
-    if damage:
-        return damage
+def _absence(name, root):
     missing = _missing(name, root)
-    if missing:
-        return (
-            f"{name} was not found in {str(root)!r}: there is no file "
-            f"{_FOLDERS[name] + '/' + missing[0]!r}. Pass download_if_missing=True to download it "
-            f"there, or name with data_home or the environment variable {DATA_HOME_VARIABLE} "
-            "where torchvision keeps it."
-        )
-    return f"{name} in {str(root)!r} could not be read: {error}"
+    there_is_no = f"there is no file {missing[0]!r}" if missing else "torchvision rejects the files"
+    return (
+        f"{name} was not found in {str(root)!r}: {there_is_no} in its folder {_FOLDERS[name]!r}. "
+        "Pass download_if_missing=True to download it there, or name with data_home or the "
+        f"environment variable {DATA_HOME_VARIABLE} where torchvision keeps it."
+    )
 
 
 def _missing(name, root):
     return [file for file in _FILES[name] if not (root / _FOLDERS[name] / file).is_file()]
 
 
-def _damage(name, root, files=None):
-    """Describe the first of the files that is there with other bytes than it should have."""
+def _damage(name, root):
+    """Describe what torchvision could not read, or return None where files are just missing."""
+    old = root / "MNIST" / "processed"
+    if name == "MNIST" and (old / "training.pt").is_file() and (old / "test.pt").is_file():
+        # torchvision prefers this pair, which it wrote before 2021, and then downloads nothing
+        return (
+            f"The files training.pt and test.pt in {str(old)!r} cannot be read: expected what "
+            "torchvision saved there. Remove this folder and fetch again with "
+            "download_if_missing=True."
+        )
+    return _damaged_file(name, root, _FILES[name])
+
+
+def _damaged_file(name, root, files):
+    """Describe the first of these files that is there with other bytes than it should have."""
     from torchvision.datasets.utils import calculate_md5
 
     folder = root / _FOLDERS[name]
-    for file in files or _FILES[name]:
-        path = folder / file
-        if not path.is_file():
-            continue
+    for file in files:
+        path, remove = folder / file, "this file"
         content, expected = _FILES[name][file]
-        found = calculate_md5(path)
+        if file == "batches.meta" and folder.is_dir():
+            # torchvision does not download CIFAR-10 again for this file alone, missing or not
+            remove = f"the folder {str(folder)!r}"
+        elif not path.is_file():
+            continue
+        found = calculate_md5(path) if path.is_file() else None
         if found != expected:
-            # torchvision fetches CIFAR-10 again for any file but batches.meta
-            remove = f"the folder {str(folder)!r}" if file == "batches.meta" else "this file"
+            fault = "damaged" if found else "missing"
+            got = f"{path.stat().st_size:,} bytes with the md5 sum {found}" if found else "none"
             return (
-                f"The file {str(path)!r} is damaged: expected {content} with the md5 sum "
-                f"{expected}, got {path.stat().st_size:,} bytes with the md5 sum {found}. Remove "
-                f"{remove} and fetch again with download_if_missing=True."
+                f"The file {str(path)!r} is {fault}: expected {content} with the md5 sum "
+                f"{expected}, got {got}. Remove {remove} and fetch again with "
+                "download_if_missing=True."
             )
     return None
