@@ -49,12 +49,12 @@ _FILES = {
         ),
     },
     "CIFAR10": {
-        "data_batch_1": ("10,000 images with labels", "c99cafc152244af753f735de768cd75f"),
-        "data_batch_2": ("10,000 images with labels", "d4bba439e000b95fd0a9bffe97cbabec"),
-        "data_batch_3": ("10,000 images with labels", "54ebc095f3ab1f0389bbae665268c751"),
-        "data_batch_4": ("10,000 images with labels", "634d18415352ddfa80567beed471001a"),
-        "data_batch_5": ("10,000 images with labels", "482c414d41f54cd18b22e5b47cb7c3cb"),
-        "test_batch": ("10,000 images with labels", "40351d587109b95175f43aff81a1287e"),
+        "data_batch_1": ("10,000 labeled images", "c99cafc152244af753f735de768cd75f"),
+        "data_batch_2": ("10,000 labeled images", "d4bba439e000b95fd0a9bffe97cbabec"),
+        "data_batch_3": ("10,000 labeled images", "54ebc095f3ab1f0389bbae665268c751"),
+        "data_batch_4": ("10,000 labeled images", "634d18415352ddfa80567beed471001a"),
+        "data_batch_5": ("10,000 labeled images", "482c414d41f54cd18b22e5b47cb7c3cb"),
+        "test_batch": ("10,000 labeled images", "40351d587109b95175f43aff81a1287e"),
         "batches.meta": ("the names of 10 classes", "5ff9c542aee3614f3951f8cda6e48888"),
     },
     "STL10": {

@@ -279,8 +279,8 @@ def test_mnist_of_an_old_torchvision(how, tmp_path):
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        ("data_batch_3", "10,000 images with labels"),
-        ("test_batch", "10,000 images with labels"),
+        ("data_batch_3", "10,000 labeled images"),
+        ("test_batch", "10,000 labeled images"),
         ("batches.meta", "the names of 10 classes"),
     ],
 )
