@@ -1,6 +1,7 @@
 """The full image sets, read from (and downloaded to) where torchvision keeps them."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,50 @@ STL10_NAMES = (
     "ship",
     "truck",
 )
+
+_FOLDERS = {"MNIST": "MNIST/raw", "CIFAR10": "cifar-10-batches-py", "STL10": "stl10_binary"}
+
+# What is in each file, and its md5 sum. torchvision knows the sums of MNIST's archives only, and
+# reads whatever lies unpacked.
+_FILES = {
+    "MNIST": {
+        "train-images-idx3-ubyte": (
+            "60,000 images in 47,040,016 bytes",
+            "6bbc9ace898e44ae57da46a324031adb",
+        ),
+        "train-labels-idx1-ubyte": (
+            "60,000 labels in 60,008 bytes",
+            "a25bea736e30d166cdddb491f175f624",
+        ),
+        "t10k-images-idx3-ubyte": (
+            "10,000 images in 7,840,016 bytes",
+            "2646ac647ad5339dbf082846283269ea",
+        ),
+        "t10k-labels-idx1-ubyte": (
+            "10,000 labels in 10,008 bytes",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
+    },
+    "CIFAR10": {
+        "data_batch_1": ("10,000 labeled images", "c99cafc152244af753f735de768cd75f"),
+        "data_batch_2": ("10,000 labeled images", "d4bba439e000b95fd0a9bffe97cbabec"),
+        "data_batch_3": ("10,000 labeled images", "54ebc095f3ab1f0389bbae665268c751"),
+        "data_batch_4": ("10,000 labeled images", "634d18415352ddfa80567beed471001a"),
+        "data_batch_5": ("10,000 labeled images", "482c414d41f54cd18b22e5b47cb7c3cb"),
+        "test_batch": ("10,000 labeled images", "40351d587109b95175f43aff81a1287e"),
+        "batches.meta": ("the names of 10 classes", "5ff9c542aee3614f3951f8cda6e48888"),
+    },
+    "STL10": {
+        "train_X.bin": ("5,000 images", "918c2871b30a85fa023e0c44e0bee87f"),
+        "train_y.bin": ("5,000 labels", "5a34089d4802c674881badbb80307741"),
+        "unlabeled_X.bin": ("100,000 images", "5242ba1fed5e4be9e1e742405eb56ca4"),
+        "test_X.bin": ("8,000 images", "7f263ba9f9e0b06b93213547f721ac82"),
+        "test_y.bin": ("8,000 labels", "36f9794fa4beb8a2c72628de14fa638e"),
+    },
+}
+
+# What torchvision raises on files that are missing or that it cannot make sense of.
+_UNREADABLE = (RuntimeError, FileNotFoundError, ValueError, EOFError, pickle.UnpicklingError)
 
 _MNIST_DESCR = """\
 MNIST: handwritten digits, 60,000 for training and 10,000 for testing, 28x28 grey levels 0..255.
@@ -92,7 +137,8 @@ def fetch_mnist(
     Raises
     ------
     OSError
-        If the data are not in `data_home` and `download_if_missing` is False.
+        If the data are not in `data_home` and `download_if_missing` is False, if they cannot
+        be downloaded, or if a file is damaged: the message names it and says what to do.
 
     See Also
     --------
@@ -163,7 +209,8 @@ def fetch_cifar10(
     Raises
     ------
     OSError
-        If the data are not in `data_home` and `download_if_missing` is False.
+        If the data are not in `data_home` and `download_if_missing` is False, if they cannot
+        be downloaded, or if a file is damaged: the message names it and says what to do.
 
     See Also
     --------
@@ -236,7 +283,8 @@ def fetch_stl10(
     Raises
     ------
     OSError
-        If the data are not in `data_home` and `download_if_missing` is False.
+        If the data are not in `data_home` and `download_if_missing` is False, if they cannot
+        be downloaded, or if a file is damaged: the message names it and says what to do.
 
     See Also
     --------
@@ -283,18 +331,85 @@ def _resolve_data_home(data_home):
 
 
 def _read(name, data_home, download_if_missing, **options):
-    """Read one part of a torchvision data set, or explain where it was looked for."""
+    """Read one part of a torchvision data set, or say which file stands in the way."""
     from torchvision import datasets
 
     root = _resolve_data_home(data_home)
+    if name == "MNIST":
+        _check_mnist(root, train=options["train"])
     read = getattr(datasets, name)
     try:
         return read(root, download=False, **options)
-    except (RuntimeError, FileNotFoundError) as error:
+    except _UNREADABLE as error:
         if not download_if_missing:
-            raise OSError(
-                f"{name} was not found in {str(root)!r}, or its files are damaged. Pass "
-                "download_if_missing=True to download it there, or name with data_home or the "
-                f"environment variable {DATA_HOME_VARIABLE} where torchvision keeps it."
-            ) from error
-    return read(root, download=True, **options)
+            raise OSError(_damage(name, root) or _absence(name, root)) from error
+    try:
+        return read(root, download=True, **options)
+    except (*_UNREADABLE, OSError) as error:
+        reason = f"{name} could not be downloaded to {str(root)!r}: {str(error).strip()}"
+        # the damage first: it says what to do
+        raise OSError(" ".join(filter(None, [_damage(name, root), reason]))) from error
+
+
+def _check_mnist(root, train):
+    """Hold the files of one part against their sums, which torchvision does not do."""
+    if _missing("MNIST", root):
+        # torchvision unpacks all four files again as soon as one is missing
+        return
+    part = "train" if train else "t10k"
+    files = [file for file in _FILES["MNIST"] if file.startswith(part)]
+    damage = _damaged_file("MNIST", root, files)
+    if damage:
+        raise OSError(damage)
+
+
+def _absence(name, root):
+    missing = _missing(name, root)
+    there_is_no = f"there is no file {missing[0]!r}" if missing else "torchvision rejects the files"
+    return (
+        f"{name} was not found in {str(root)!r}: {there_is_no} in its folder {_FOLDERS[name]!r}. "
+        "Pass download_if_missing=True to download it there, or name with data_home or the "
+        f"environment variable {DATA_HOME_VARIABLE} where torchvision keeps it."
+    )
+
+
+def _missing(name, root):
+    return [file for file in _FILES[name] if not (root / _FOLDERS[name] / file).is_file()]
+
+
+def _damage(name, root):
+    """Describe what torchvision could not read, or return None where files are just missing."""
+    old = root / "MNIST" / "processed"
+    if name == "MNIST" and (old / "training.pt").is_file() and (old / "test.pt").is_file():
+        # torchvision prefers this pair, which it wrote before 2021, and then downloads nothing
+        return (
+            f"The files training.pt and test.pt in {str(old)!r} cannot be read: expected what "
+            "torchvision saved there. Remove this folder and fetch again with "
+            "download_if_missing=True."
+        )
+    return _damaged_file(name, root, _FILES[name])
+
+
+def _damaged_file(name, root, files):
+    """Describe the first of these files that is there with other bytes than it should have."""
+    from torchvision.datasets.utils import calculate_md5
+
+    folder = root / _FOLDERS[name]
+    for file in files:
+        path, remove = folder / file, "this file"
+        content, expected = _FILES[name][file]
+        if file == "batches.meta" and folder.is_dir():
+            # torchvision does not download CIFAR-10 again for this file alone, missing or not
+            remove = f"the folder {str(folder)!r}"
+        elif not path.is_file():
+            continue
+        found = calculate_md5(path) if path.is_file() else None
+        if found != expected:
+            fault = "damaged" if found else "missing"
+            got = f"{path.stat().st_size:,} bytes with the md5 sum {found}" if found else "none"
+            return (
+                f"The file {str(path)!r} is {fault}: expected {content} with the md5 sum "
+                f"{expected}, got {got}. Remove {remove} and fetch again with "
+                "download_if_missing=True."
+            )
+    return None
