@@ -27,6 +27,7 @@ from torch import nn
 from ._core.contrast import contrast_normalize
 from ._dictionary.base import PatchDictionary
 from ._dictionary.contrast_normalizer import ContrastNormalizer
+from ._utils.settings import standard_settings
 
 _LINEAR = (
     LinearRegression,
@@ -43,6 +44,7 @@ _LINEAR = (
 )
 
 
+@standard_settings()
 def to_torch(estimator: Any) -> nn.Module:
     """Make one torch module of a fitted estimator, or of a whole stack of them.
 

@@ -124,7 +124,7 @@ def _as_product(whitening, like, dtype):
         return None
     matrix = whitening.matrix.to(like)
     offset = -(whitening.mean.to(like) @ matrix)[:, None]
-    affine = torch.eye(len(matrix) + 1).to(matrix)
+    affine = torch.eye(len(matrix) + 1, dtype=matrix.dtype, device=matrix.device)
     affine[:-1] = torch.cat([matrix.T, offset], 1)
     return affine.to(dtype)
 

@@ -107,8 +107,11 @@ class _Cells:
         pooled = strips[0] if len(strips) == 1 else _reduce(torch.stack(strips), self.how, 0)
         if self.how != "mean":
             return pooled
-        heights = torch.tensor(self.row_edges).diff()
-        sizes = heights[:, None] * torch.tensor(self.column_edges).diff()
+        heights, widths = (
+            torch.tensor(edges, device=pooled.device).diff()
+            for edges in (self.row_edges, self.column_edges)
+        )
+        sizes = heights[:, None] * widths
         return pooled / sizes[:, :, None].to(pooled)
 
     def _weights(self, like):

@@ -20,8 +20,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.assign import nearest
 from .._inputs.check import check_images, remember, warn_if_flattened
 from .._utils.device import matmul_precision, resolve_device
-from .._utils.generators import preserved_generators, seed_generators
+from .._utils.generators import OwnGenerators, seed_generators
 from .._utils.progress import FitProgress
+from .._utils.settings import standard_settings
 from .clustering import simple_silhouette
 from .final import fitted_attributes
 from .layers import check_layer, layer_rows, layer_width
@@ -308,9 +309,9 @@ class DeepClusterEstimator(
         """
         device = resolve_device(self.device)
         with (
-            preserved_generators(device),
+            standard_settings(),
+            OwnGenerators(device),
             matmul_precision(self.precision),
-            torch.inference_mode(False),
             torch.enable_grad(),
         ):
             source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
@@ -413,13 +414,18 @@ class DeepClusterEstimator(
         """
         check_is_fitted(self)
         device = torch.device(self.net_.device)
-        with preserved_generators(device), matmul_precision(self.precision), torch.no_grad():
+        with (
+            standard_settings(),
+            OwnGenerators(device),
+            matmul_precision(self.precision),
+            torch.no_grad(),
+        ):
             self._validate_params()
             source = check_images(
                 self, X, image_shape=self.image_shape, reset=False, needs_sizes=False
             )
             batches, _ = image_batches(source, self._input_shape[:2], device)
-            seed_generators(self.net_.recipe.derived_seed(Purpose.EMBEDDING), device)
+            seed_generators(self.net_.recipe.derived_seed(Purpose.EMBEDDING))
             yield batches
 
     def _rows(self, X, layer):

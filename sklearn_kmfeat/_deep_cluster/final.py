@@ -42,7 +42,7 @@ def fitted_attributes(
     -------
     dict
     """
-    seed_generators(net.recipe.derived_seed(Purpose.EMBEDDING), torch.device(net.device))
+    seed_generators(net.recipe.derived_seed(Purpose.EMBEDDING))
     with torch.no_grad():
         rows = net.embeddings(batches)
         rows = net.projected(rows) if on_projection else rows

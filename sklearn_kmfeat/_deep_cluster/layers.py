@@ -1,5 +1,6 @@
 """What single layers of a trained network give, caught by hooks."""
 
+import threading
 from collections.abc import Iterable
 
 import torch
@@ -51,9 +52,12 @@ def layer_rows(net: NeuralNet, layer: str, dataset: Dataset) -> torch.Tensor:
 
 
 def _caught(net, layer, batches):
-    outputs = []
+    outputs, this_thread = [], threading.get_ident()
 
     def catch(module, inputs, output):
+        # Other threads may use the same network.
+        if threading.get_ident() != this_thread:
+            return
         # A copy, because the next layer may work in place.
         outputs.append(probe_rows(output.float()).to("cpu", copy=True))
 

@@ -88,8 +88,7 @@ class _DeepClusterNet(NeuralNet):
 
     def initialize(self):
         """Build everything; no epoch is done yet."""
-        seed = self.recipe.derived_seed(Purpose.INITIAL_WEIGHTS)
-        seed_generators(seed, torch.device(self.device))
+        seed_generators(self.recipe.derived_seed(Purpose.INITIAL_WEIGHTS))
         super().initialize()
         self.pseudo_labels_ = None
         self.records_ = []
@@ -257,7 +256,7 @@ class _DeepClusterNet(NeuralNet):
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
         epoch = len(self.records_) + 1
         self._record = {}
-        seed_generators(self.recipe.derived_seed(Purpose.EPOCH, epoch), torch.device(self.device))
+        seed_generators(self.recipe.derived_seed(Purpose.EPOCH, epoch))
         if self.pseudo_labels_ is None or (epoch - 1) % self.recipe.reassign_every == 0:
             rng = np.random.RandomState(self.recipe.derived_seed(Purpose.CLUSTERING, epoch))
             self._record = reassign(self, dataset_train, rng, self._classes)

@@ -46,7 +46,7 @@ def net_to_train(
     # Drawn in any case: a RandomState that is given must not depend on what is on the disk.
     seed = check_random_state(estimator.random_state).randint(2**31 - 1)
     seed = int(seed if state is None else state["seed"])
-    seed_generators(seed, device)
+    seed_generators(seed)
     net = new_net(estimator, batches, shape, n_labels, seed, device).initialize()
     if warm and not _same_images(estimator._fingerprint, fingerprint):
         state = _without_images(state, net)

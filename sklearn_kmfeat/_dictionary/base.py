@@ -16,6 +16,7 @@ once. No lower module refers to the estimator.
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, Self
 
@@ -43,6 +44,7 @@ from .._inputs.sampling import patch_grid
 from .._utils.container import set_container
 from .._utils.device import matmul_precision, resolve_device
 from .._utils.progress import FitProgress, TransformProgress
+from .._utils.settings import standard_settings
 from .._utils.validation import NON_NEGATIVE, POSITIVE_INT, as_pair, names_in
 from .._utils.warn import warn
 from .learners import DictionaryLearner
@@ -53,6 +55,13 @@ from .training import Training
 
 def _makes_rows(estimator):
     return estimator.output == "features"
+
+
+@contextmanager
+def _computing(precision):
+    """Without gradients, in the precision asked for."""
+    with torch.no_grad(), matmul_precision(precision):
+        yield
 
 
 class PatchDictionary(
@@ -141,6 +150,7 @@ class PatchDictionary(
         """
         return self._fit(X, y)
 
+    @standard_settings()
     def _fit(self, X, y=None, streaming=False):
         rng = check_random_state(self.random_state)
         source = check_images(self, X, image_shape=self.image_shape)
@@ -152,7 +162,7 @@ class PatchDictionary(
         def preview(part: Part) -> dict:
             return self._fitted([part], chosen)
 
-        with torch.no_grad(), matmul_precision(self.precision):
+        with _computing(self.precision):
             parts = self._training(chosen).learn(source, rng, progress, preview, streaming)
         _warn_if_fewer(parts, self._size_name, getattr(self, self._size_name))
         fitted = self._fitted(parts, chosen) | {"_rng": rng if streaming else None}
@@ -162,6 +172,7 @@ class PatchDictionary(
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @standard_settings()
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from one more batch of images.
 
@@ -195,12 +206,13 @@ class PatchDictionary(
         source = check_images(self, X, image_shape=self.image_shape, reset=False)
         self._check_unchanged()
         rng = self._rng or check_random_state(self.random_state)
-        with torch.no_grad(), matmul_precision(self.precision):
+        with _computing(self.precision):
             parts = self._training(vars(self)).learn_more(source, parts_of(self), rng)
         chosen = self._seen(source) | {"image_shape_": self.image_shape_}
         self.__dict__.update(self._fitted(parts, chosen) | {"_rng": rng})
         return self
 
+    @standard_settings()
     def transform(self, X: Any) -> np.ndarray:
         """Encode every location and pool.
 
@@ -219,9 +231,10 @@ class PatchDictionary(
         """
         source = self._checked(X)
         progress = TransformProgress(self, len(source)) if self.verbose else None
-        with matmul_precision(self.precision):
+        with _computing(self.precision):
             return self._encoder(source).encode(source, progress, self.cluster_centers_.dtype)
 
+    @standard_settings()
     def predict(self, X: Any) -> np.ndarray | list[np.ndarray]:
         """The nearest filter of every location, in whitened space.
 
@@ -238,13 +251,14 @@ class PatchDictionary(
             with one more axis: the nearest of each group.
         """
         source = self._checked(X)
-        with matmul_precision(self.precision):
+        with _computing(self.precision):
             labels = self._encoder(source).assign(source)
         if source.shape is None:
             return labels
         labels = np.stack(labels)
         return labels[:, 0, 0] if source.ready else labels
 
+    @standard_settings()
     def to_torch(self) -> PatchEncoder:
         """The fitted encoder as a torch module.
 

@@ -25,8 +25,9 @@ from .._core.patches import PatchGrid
 from .._core.whitening import Moments
 from .._inputs.check import check_images, remember
 from .._inputs.sampling import cut_patches, draw_locations, even_counts, images_per_batch
-from .._utils.device import resolve_device
-from .._utils.generators import deterministic_cudnn, preserved_generators, seed_generators
+from .._utils.device import deterministic_cudnn, resolve_device
+from .._utils.generators import OwnGenerators
+from .._utils.settings import standard_settings
 from .._utils.validation import POSITIVE_INT
 from .grouped_net import CONNECTION_RATE, CoolDown, GroupedNet
 
@@ -191,6 +192,7 @@ class ChannelConnections(BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @standard_settings()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Choose the channels of each group.
 
@@ -271,9 +273,9 @@ class ChannelConnections(BaseEstimator):
         maps = _standardized(images, members)
         net = self._net(maps.shape[1:], n_classes)
         seed = int(rng.randint(2**31))
-        cpu = torch.device("cpu")
-        with torch.enable_grad(), preserved_generators(cpu), deterministic_cudnn():
-            seed_generators(seed, cpu)
+        device = resolve_device(self.device)
+        own = OwnGenerators(torch.device("cpu"), seed)
+        with torch.enable_grad(), own, deterministic_cudnn(device):
             net.fit(maps, torch.from_numpy(labels[members]))
         if not np.isfinite(net.history[-1, "train_loss"]):
             raise ValueError(

@@ -11,6 +11,7 @@ from .._core.contrast import ContrastVariance, auto_eps, contrast_normalize
 from .._inputs.base import ImageSource
 from .._inputs.check import check_images, remember
 from .._inputs.sampling import images_per_batch
+from .._utils.settings import standard_settings
 from .row_transformer import RowTransformer
 
 
@@ -61,6 +62,7 @@ class ContrastNormalizer(RowTransformer):
         self.eps = eps
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @standard_settings()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find `eps_`.
 

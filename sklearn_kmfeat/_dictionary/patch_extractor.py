@@ -19,6 +19,7 @@ from .._core.patches import PatchGrid, overlap_average
 from .._inputs.check import check_images, remember
 from .._inputs.sampling import cut_patches, draw_locations, even_counts, patch_grid
 from .._utils.container import in_container, set_container
+from .._utils.settings import standard_settings
 from .._utils.validation import as_pair
 
 
@@ -108,6 +109,7 @@ class PatchExtractor(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @standard_settings()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters against the images; nothing is learned.
 
@@ -141,6 +143,7 @@ class PatchExtractor(
         self._n_features_out = int(np.prod(self.patch_shape_))
         return self
 
+    @standard_settings()
     def transform(self, X: Any) -> np.ndarray:
         """Cut the patches.
 
@@ -190,6 +193,7 @@ class PatchExtractor(
         """
         return set_container(self, transform)
 
+    @standard_settings()
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Rebuild images from all their patches.
 

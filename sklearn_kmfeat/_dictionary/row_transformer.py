@@ -13,6 +13,7 @@ from .._inputs.check import check_images
 from .._inputs.sampling import images_per_batch
 from .._inputs.values import numpy_dtype
 from .._utils.container import set_container
+from .._utils.settings import standard_settings
 
 
 def _gives_rows(estimator):
@@ -30,6 +31,7 @@ class RowTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> Any:
         """Transform each image."""
 
+    @standard_settings()
     def _map(self, X: Any, function: Callable[[torch.Tensor], torch.Tensor]):
         source = check_images(self, X, reset=False)
         if source.shape is None:

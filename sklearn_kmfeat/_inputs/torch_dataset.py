@@ -9,6 +9,7 @@ from PIL.Image import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
+from .._utils.generators import reading_item
 from .base import ImageSource
 from .request import Request
 from .values import UNSEEN, ValueRange, compute_dtype
@@ -30,7 +31,7 @@ class DatasetSource(ImageSource):
     sizes_known = False
 
     def __init__(self, dataset: Dataset):
-        first = _as_tensor(dataset[0], 0)
+        first = _as_tensor(_item(dataset, 0), 0)
         # NumPy has no bfloat16; its values are those of float32.
         dtype = torch.float32 if first.dtype == torch.bfloat16 else first.dtype
         pixels = torch.empty(0, dtype=dtype).numpy().dtype
@@ -54,7 +55,7 @@ class DatasetSource(ImageSource):
 
     def _image(self, i):
         """An image (C, H, W), checked."""
-        image = _as_tensor(self.dataset[i], i)
+        image = _as_tensor(_item(self.dataset, i), i)
         if not bool(image.isfinite().all()):
             raise ValueError(f"Image {i} of the Dataset contains NaN or infinity.")
         if len(image) != self.n_channels:
@@ -70,6 +71,11 @@ class DatasetSource(ImageSource):
                 "needs no more. Scale them in its transform, or give float64."
             )
         return image.to(self.dtype)
+
+
+def _item(dataset, i):
+    with reading_item(i):
+        return dataset[i]
 
 
 def is_dataset(X: Any) -> bool:

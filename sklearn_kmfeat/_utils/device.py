@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from .settings import SharedSetting
+
 
 def resolve_device(device: Any) -> torch.device:
     """The torch device that a `device` parameter means.
@@ -52,27 +54,57 @@ def resolve_device(device: Any) -> torch.device:
     return resolved
 
 
+def _backends():
+    """What multiplies matrices, and the name of its reduced precision."""
+    return (torch.backends.mkldnn.matmul, "bf16"), (torch.backends.cuda.matmul, "tf32")
+
+
+def _precisions():
+    return [backend.fp32_precision for backend, _ in _backends()]
+
+
+def _set_precisions(value):
+    """To "exact", to "fast", or back to a list of `_precisions`."""
+    names = value
+    if value == "fast":
+        names = [fast for _, fast in _backends()]
+    elif value == "exact":
+        # "none" is exact, too, and what most processes have.
+        names = ["none" if now == "none" else "ieee" for now in _precisions()]
+    for (backend, _), name in zip(_backends(), names, strict=True):
+        if backend.fp32_precision != name:
+            backend.fp32_precision = name
+
+
+_MATMUL = SharedSetting(_precisions, _set_precisions)
+
+
+def _set_deterministic(value):
+    torch.backends.cudnn.deterministic = value
+
+
+_CUDNN_DETERMINISTIC = SharedSetting(lambda: torch.backends.cudnn.deterministic, _set_deterministic)
+
+
 @contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """Run float32 products in reduced precision inside the block, for ``"fast"``.
+    """Products of float32 run in full or, for ``"fast"``, in reduced precision inside the block.
 
-    The setting is global to the process and is restored.
+    torch has one setting for the whole process: a call that needs another precision than those
+    which are running in other threads waits for them.
     """
-    if precision == "exact":
+    with _MATMUL.held(precision):
+        yield
+
+
+@contextmanager
+def deterministic_cudnn(device: torch.device) -> Iterator[None]:
+    """The same convolutions in every run, on a CUDA device."""
+    if device.type != "cuda":
         yield
         return
-    settings = (
-        (torch.backends.mkldnn.matmul, "bf16"),
-        (torch.backends.cuda.matmul, "tf32"),
-    )
-    before = [backend.fp32_precision for backend, _ in settings]
-    try:
-        for backend, fast in settings:
-            backend.fp32_precision = fast
+    with _CUDNN_DETERMINISTIC.held(True):
         yield
-    finally:
-        for (backend, _), value in zip(settings, before, strict=True):
-            backend.fp32_precision = value
 
 
 def autocast(precision: str, device: Any) -> torch.autocast:

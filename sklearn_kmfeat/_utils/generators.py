@@ -1,54 +1,197 @@
-"""torch's generators of random numbers, used without a trace; results that repeat."""
+"""Random numbers that leave all global generators alone, in any thread."""
 
+import os
+import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from sklearn.utils import check_random_state
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+#: The generators that draw in this thread, if any.
+_ACTIVE: ContextVar["OwnGenerators | None"] = ContextVar("own generators", default=None)
+#: Held while a global generator stands in for one of ours.
+_LOCK = threading.RLock()
+
+# Everything of torch that takes a generator.
+_WITH_GENERATOR = {
+    *(getattr(torch, name) for name in ("rand", "randn", "randint", "randperm", "normal")),
+    *(getattr(torch, name) for name in ("rand_like", "randn_like", "randint_like", "rrelu")),
+    *(getattr(torch, name) for name in ("bernoulli", "binomial", "multinomial", "poisson")),
+    *(getattr(torch, name) for name in ("_standard_gamma", "_sample_dirichlet")),
+    *(getattr(torch.Tensor, name) for name in ("bernoulli", "bernoulli_", "cauchy_")),
+    *(getattr(torch.Tensor, name) for name in ("exponential_", "geometric_", "log_normal_")),
+    *(getattr(torch.Tensor, name) for name in ("multinomial", "normal_", "random_", "uniform_")),
+    *(getattr(nn.init, name) for name in ("uniform_", "normal_", "trunc_normal_")),
+    *(getattr(nn.init, name) for name in ("xavier_uniform_", "xavier_normal_")),
+    *(getattr(nn.init, name) for name in ("kaiming_uniform_", "kaiming_normal_")),
+    *(getattr(nn.init, name) for name in ("orthogonal_", "sparse_")),
+}
+# Dropout takes none: whether whole channels are dropped, and whether mean and variance are kept.
+_DROPOUTS = {
+    F.dropout: (False, False),
+    F.dropout1d: (True, False),
+    F.dropout2d: (True, False),
+    F.dropout3d: (True, False),
+    F.alpha_dropout: (False, True),
+    F.feature_alpha_dropout: (True, True),
+}
+# What else takes none, and draws from the generator of the process.
+_WITHOUT_GENERATOR = {
+    *(getattr(F, name) for name in ("rrelu", "gumbel_softmax", "scaled_dot_product_attention")),
+    *(getattr(F, name) for name in ("fractional_max_pool2d", "fractional_max_pool3d")),
+    F.multi_head_attention_forward,
+}
+# Of the function that keeps mean and variance (Klambauer et al. 2017), as in torch.
+_ALPHA = 1.7580993408473766
 
 
-@contextmanager
-def preserved_generators(device: torch.device) -> Iterator[None]:
-    """Put torch's generators back, when the block ends, to where they were before it.
+class OwnGenerators(TorchFunctionMode):
+    """Inside the block, this thread draws from generators of its own.
+
+    Whatever torch draws, in our code, in networks and in transforms of torchvision, gets a
+    generator; for the few functions that take none and are not dropout, such as dropout inside
+    attention, the state of the global one is exchanged, under a lock, while they run.
 
     Parameters
     ----------
     device : torch.device
-        Its generator and that of the CPU are put back.
+        Has a generator beside that of the CPU.
+    seed : int, default=0
+        As in `seed`.
     """
-    devices = [device] if device.type == "cuda" else []
-    on_mps = torch.mps.get_rng_state() if device.type == "mps" else None
-    with torch.random.fork_rng(devices=devices):
-        try:
+
+    def __init__(self, device: torch.device, seed: int = 0):
+        super().__init__()
+        kinds = {"cpu", device.type}
+        self.device = device
+        self.torch = {kind: torch.Generator(device if kind != "cpu" else "cpu") for kind in kinds}
+        # A forked worker of a DataLoader inherits this block; torch has seeded its own ones.
+        self.process = os.getpid()
+        self.seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """Begin anew: torch's generators, and those of NumPy and Python for Datasets."""
+        for generator in self.torch.values():
+            generator.manual_seed(seed)
+        self.numpy = np.random.RandomState(seed % 2**32).get_state()
+        self.python = random.Random(seed).getstate()
+
+    def __enter__(self):
+        self.token = _ACTIVE.set(self)
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        _ACTIVE.reset(self.token)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if self.process != os.getpid():
+            return func(*args, **kwargs)
+        if func in _WITH_GENERATOR and kwargs.get("generator") is None:
+            return func(*args, **(kwargs | {"generator": self._generator(args, kwargs)}))
+        if func in _DROPOUTS:
+            return self._dropout(*_DROPOUTS[func], *args, **kwargs)
+        if func in _WITHOUT_GENERATOR:
+            with self._in_place_of_torchs():
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _generator(self, args, kwargs):
+        """That of the device on which the numbers are drawn."""
+        tensors = [each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor)]
+        device = tensors[0].device if tensors else torch.device(kwargs.get("device") or "cpu")
+        return self.torch.get(device.type)
+
+    def _dropout(self, of_channels, keeps_variance, input, p=0.5, training=True, inplace=False):
+        """As torch's on a CPU, number by number."""
+        if not 0 <= p <= 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        if not training or p == 0 or not input.numel():
+            return input
+        shape = [*input.shape[:2], *[1] * (input.ndim - 2)] if of_channels else input.shape
+        noise = input.new_empty(shape)
+        noise.bernoulli_(1 - p, generator=self._generator([input], {}))
+        shift = None
+        if p == 1:
+            noise.zero_()
+        elif keeps_variance:
+            scale = ((_ALPHA**2 * p + 1) * (1 - p)) ** -0.5
+            shift = noise.add(-1).mul_(_ALPHA * scale).add_(_ALPHA * scale * p)
+            noise.mul_(scale)
+        else:
+            noise.div_(1 - p)
+        dropped = input.mul_(noise) if inplace else input * noise
+        return dropped if shift is None else dropped.add_(shift) if inplace else dropped + shift
+
+    @contextmanager
+    def _in_place_of_torchs(self):
+        """The global generators in the state of these, which go on from where they end."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with _LOCK, torch.random.fork_rng(devices=devices):
+            torch.set_rng_state(self.torch["cpu"].get_state())
+            for device in devices:
+                torch.cuda.set_rng_state(self.torch["cuda"].get_state(), device)
             yield
-        finally:
-            # fork_rng knows no MPS.
-            if on_mps is not None:
-                torch.mps.set_rng_state(on_mps)
+            self.torch["cpu"].set_state(torch.get_rng_state())
+            for device in devices:
+                self.torch["cuda"].set_state(torch.cuda.get_rng_state(device))
+
+    @contextmanager
+    def in_place_of_other_libraries(self):
+        """NumPy's and Python's global generators in the state of these."""
+        with _LOCK:
+            numpy = check_random_state(None)  # the global one
+            before = numpy.get_state(), random.getstate()
+            numpy.set_state(self.numpy)
+            random.setstate(self.python)
+            try:
+                yield
+            finally:
+                self.numpy, self.python = numpy.get_state(), random.getstate()
+                numpy.set_state(before[0])
+                random.setstate(before[1])
 
 
-def seed_generators(seed: int, device: torch.device) -> None:
-    """Seed the generators of the CPU and of one device, and no others.
+def seed_generators(seed: int) -> None:
+    """Seed the generators of the block of `OwnGenerators` that this thread is in, if any.
 
     Parameters
     ----------
     seed : int
-    device : torch.device
     """
-    # torch.manual_seed would seed those of all devices.
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
+    active = _ACTIVE.get()
+    if active is not None:
+        active.seed(seed)
 
 
 @contextmanager
-def deterministic_cudnn() -> Iterator[None]:
-    """The same convolutions in every run; the setting is global to the process and is restored."""
-    before = torch.backends.cudnn.deterministic
-    try:
-        torch.backends.cudnn.deterministic = True
+def reading_item(i: int) -> Iterator[None]:
+    """Inside the block user's code reads item `i` of a Dataset, which may draw random numbers.
+
+    In a block of `OwnGenerators` it draws the next ones of these; otherwise those of its place,
+    so that an item is the same however often and in whatever order it is read. In a worker of a
+    DataLoader torch has seeded all generators.
+
+    Parameters
+    ----------
+    i : int
+    """
+    if torch.utils.data.get_worker_info() is not None:
         yield
-    finally:
-        torch.backends.cudnn.deterministic = before
+        return
+    active: Any = _ACTIVE.get()
+    if active is not None:
+        with active.in_place_of_other_libraries():
+            yield
+        return
+    with OwnGenerators(torch.device("cpu"), i) as own, own.in_place_of_other_libraries():
+        yield

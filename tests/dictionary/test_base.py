@@ -91,7 +91,10 @@ class TestInvariants:
                 got = coder.transform(images)
         finally:
             torch.set_num_threads(threads)
-        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=3e-5 * expected.max())
+        # Of two filters as near, rounding may choose the other one.
+        differ = ~np.isclose(got, expected, rtol=1e-5, atol=3e-5 * expected.max())
+        assert differ.mean() <= (1e-3 if encoder in ("hard", "knn") else 0)
+        assert np.abs(got - expected).max() <= 1
 
     @pytest.mark.parametrize("pool", ["sum", "max"])
     def test_cells_make_up_the_whole(self, learner, images, pool):

@@ -1,7 +1,14 @@
+import threading
+
 import pytest
 import torch
 
-from sklearn_kmfeat._utils.device import autocast, matmul_precision, resolve_device
+from sklearn_kmfeat._utils.device import (
+    autocast,
+    deterministic_cudnn,
+    matmul_precision,
+    resolve_device,
+)
 
 CPU = torch.device("cpu")
 SWITCHES = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
@@ -101,3 +108,86 @@ def test_networks_are_fast_where_the_processor_is(capabilities, expected, monkey
         assert (rows @ rows).dtype == torch.float32
     with autocast("fast", CPU):
         assert (rows @ rows).dtype == expected
+
+
+def precisions():
+    return [switch.fp32_precision for switch in SWITCHES]
+
+
+def test_exact_products_are_exact_whatever_others_have_set():
+    before = precisions()
+    try:
+        for switch, fast in zip(SWITCHES, ("bf16", "tf32"), strict=True):
+            switch.fp32_precision = fast
+        with matmul_precision("exact"):
+            assert precisions() == ["ieee", "ieee"]
+        assert precisions() == ["bf16", "tf32"]
+    finally:
+        for switch, value in zip(SWITCHES, before, strict=True):
+            switch.fp32_precision = value
+
+
+def test_an_inner_call_keeps_the_precision_of_the_outer_one():
+    with matmul_precision("fast"):
+        with matmul_precision("exact"):
+            assert precisions() == ["bf16", "tf32"]
+        assert precisions() == ["bf16", "tf32"]
+
+
+def test_threads_that_need_different_precisions_do_not_mix():
+    """Twenty rounds of eight threads, of which each sees its own precision all the time."""
+    before, wrong = precisions(), []
+    expected = {"fast": ["bf16", "tf32"], "exact": before}
+
+    def work(precision):
+        for _ in range(20):
+            with matmul_precision(precision):
+                wrong.extend(now for _ in range(5) if (now := precisions()) != expected[precision])
+
+    threads = [threading.Thread(target=work, args=(p,)) for p in ("fast", "exact") * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert precisions() == before
+
+
+def test_a_call_waits_for_those_of_another_precision():
+    order, inside, go = [], threading.Event(), threading.Event()
+
+    def slow():
+        with matmul_precision("fast"):
+            inside.set()
+            go.wait(10)
+            order.append("fast")
+
+    def exact():
+        inside.wait(10)
+        with matmul_precision("exact"):
+            order.append("exact")
+
+    threads = [threading.Thread(target=work) for work in (slow, exact)]
+    for thread in threads:
+        thread.start()
+    inside.wait(10)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert order == ["fast", "exact"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_cudnn_is_put_back(before, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", before)
+
+    def fail():
+        with deterministic_cudnn(torch.device("cuda")):
+            assert torch.backends.cudnn.deterministic
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with deterministic_cudnn(CPU):
+        assert torch.backends.cudnn.deterministic is before
+    assert torch.backends.cudnn.deterministic is before
