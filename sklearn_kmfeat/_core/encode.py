@@ -109,7 +109,11 @@ def project(filters: torch.Tensor, affinity: str, whitening: Whitening | None = 
         origin = None if origin is None else origin.to(dtype)
     squares = filters.square().sum(1, keepdim=True)
     if affinity == "distance":
-        matrix = torch.cat([-2 * filters, squares, torch.ones_like(squares)], 1)
+        # Less by what the product of up to 1,200 values may be wrong, so that the distance of a
+        # filter from itself is never above zero: `triangle` makes zero of what is below.
+        share = 1 - (1 + 0.5 * filters.shape[1] ** 0.5) * torch.finfo(dtype).eps
+        ones = torch.ones_like(squares)
+        matrix = torch.cat([-2 * filters, share * squares, share * ones], 1)
         return Projection(_as_product(whitening, filters, dtype), matrix.to(dtype), origin)
     bias = -squares / 2 if affinity == "nearness" else torch.zeros_like(squares)
     if whitening is not None:

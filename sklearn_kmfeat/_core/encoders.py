@@ -62,8 +62,10 @@ def triangle(distance: torch.Tensor) -> torch.Tensor:
         distance = distance.clamp_min(torch.finfo(distance.dtype).tiny)
     z = distance.sqrt_()
     mean = z.mean(1, keepdim=True)
-    if mean.isnan().any():  # the root of a zero that was rounded below zero
-        mean = z.nan_to_num_(nan=0.0).mean(1, keepdim=True)
+    wrong = mean.isnan()[:, 0]
+    if wrong.any():  # the root of a zero that was rounded below zero
+        z[wrong] = z[wrong].nan_to_num(nan=0.0)
+        mean[wrong] = z[wrong].mean(1, keepdim=True)
     return torch.sub(mean, z, out=None if z.requires_grad else z).relu_()
 
 

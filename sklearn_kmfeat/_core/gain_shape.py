@@ -9,6 +9,9 @@ import torch
 from .assign import label_sums, nearest, sums_by_label
 from .kmeans import Dictionary, Step, Sums, assigned, move_empty, total, worst_rows
 
+# The cosine of two directions is known up to so many roundings, for up to 1,200 values.
+_ROUNDINGS = 8
+
 
 class Coding(NamedTuple):
     """How unit filters code rows.
@@ -153,14 +156,35 @@ def gain_shape(
         totals = step(centers)
         new = unit_length(totals.sums + damping * centers)
         # Rows of zeros are assigned to a filter of zeros, which would stay.
-        moved = move_empty(new, totals.counts * new.any(1), totals.worst)
+        counts = totals.counts * new.any(1) * ~parallel(new[:0], new)
+        moved = move_empty(new, counts, totals.worst, parallel)
         new = unit_length(new)
         shift = float((new - centers).norm())
         centers = new
         stop = bool(on_iteration is not None and on_iteration(centers, totals.inertia))
         if stop or (not moved and shift <= tol * len(centers) ** 0.5):
             break
-    return assigned(step, centers, n_iter, unit_length)._replace(stopped=stop)
+    return assigned(step, centers, n_iter, unit_length, parallel)._replace(stopped=stop)
+
+
+def parallel(centers: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Which rows are multiples of a center, or of a row before them, up to rounding.
+
+    A filter and its negative code the same rows.
+
+    Parameters
+    ----------
+    centers : tensor of shape (k, d)
+    rows : tensor of shape (m, d)
+
+    Returns
+    -------
+    bool tensor of shape (m,)
+    """
+    centers, rows = unit_length(centers), unit_length(rows)
+    least = 1 - _ROUNDINGS * torch.finfo(rows.dtype).eps
+    of_rows = ((rows @ rows.T).abs() >= least).tril(-1).any(1)
+    return of_rows | ((rows @ centers.T).abs() >= least).any(1)
 
 
 def unit_length(rows: torch.Tensor) -> torch.Tensor:

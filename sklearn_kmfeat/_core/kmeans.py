@@ -259,6 +259,7 @@ def assigned(
     centers: torch.Tensor,
     n_iter: int,
     normalize: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    repeats: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Dictionary:
     """Assign a last time; give every center without rows one, or drop it.
 
@@ -271,6 +272,9 @@ def assigned(
         Iterations so far.
     normalize : callable or None, default=None
         What makes centers of rows, if they are not rows themselves.
+    repeats : callable or None, default=None
+        From centers (k, d) and rows (m, d) to which rows mean the same as a center, or as a row
+        before them, a bool tensor (m,). Such centers count as empty. None: equal ones.
 
     Returns
     -------
@@ -279,10 +283,16 @@ def assigned(
     centers = centers.clone()
     for repair in range(_REPAIRS):
         totals = step(centers, exact=True)
+        counts = totals.counts
+        if repeats is not None:
+            counts = counts * ~repeats(centers[:0], centers)
         last = repair == _REPAIRS - 1
-        if last or not move_empty(centers, totals.counts, totals.worst):
+        if last or not move_empty(centers, counts, totals.worst, repeats):
             break
         centers = centers if normalize is None else normalize(centers)
+    if repeats is not None and bool(repeats(centers[:0], centers).any()):
+        centers = centers[~repeats(centers[:0], centers)]
+        totals = step(centers, exact=True)
     alive = totals.counts > 0
     counts, weights = totals.counts[alive], totals.squared_gains
     weights = counts if weights is None else weights[alive]
@@ -290,7 +300,12 @@ def assigned(
     return Dictionary(centers[alive], counts, totals.inertia, n_iter, weights, offsets)
 
 
-def move_empty(centers: torch.Tensor, counts: torch.Tensor, worst: Callable) -> bool:
+def move_empty(
+    centers: torch.Tensor,
+    counts: torch.Tensor,
+    worst: Callable,
+    repeats: Callable | None = None,
+) -> bool:
     """Put centers without rows, in place, on the rows with the largest errors.
 
     Parameters
@@ -299,6 +314,8 @@ def move_empty(centers: torch.Tensor, counts: torch.Tensor, worst: Callable) -> 
     counts : int64 tensor of shape (k,)
     worst : callable
         That of `Sums`.
+    repeats : callable or None, default=None
+        As in `assigned`.
 
     Returns
     -------
@@ -308,7 +325,10 @@ def move_empty(centers: torch.Tensor, counts: torch.Tensor, worst: Callable) -> 
     empty = (counts == 0).nonzero()[:, 0]
     if not len(empty):
         return False
-    rows = without_repeats(worst(_CANDIDATES * len(empty))[0])[: len(empty)]
+    rows = without_repeats(worst(_CANDIDATES * len(empty))[0])
+    if repeats is not None:
+        rows = rows[~repeats(centers[counts > 0], rows)]
+    rows = rows[: len(empty)]
     centers[empty[: len(rows)]] = rows
     return len(rows) > 0
 

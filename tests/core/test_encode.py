@@ -316,7 +316,7 @@ PIXEL = PatchGrid((1, 1), (1, 1))
 def test_one_location_and_one_filter():
     code = PatchCode(PIXEL, None, project(torch.tensor([[3.0, 4.0]]), "distance"), triangle)
     maps = list(affinity_maps(torch.zeros(1, 1, 1, 2), code))
-    np.testing.assert_allclose(maps[0], [[[[25]]]])
+    np.testing.assert_allclose(maps[0], [[[[25]]]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("encoder", ["hard", "triangle", "knn"])

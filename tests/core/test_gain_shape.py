@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from blobs import start_of
-from sklearn_kmfeat._core.gain_shape import spherical
+from sklearn_kmfeat._core.gain_shape import parallel, spherical
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -77,3 +77,24 @@ def test_spherical_stops_when_the_filters_rest(blobs):
     runs = [spherical(blobs, start, max_iter=1000, tol=tol).n_iter for tol in (0.5, 1e-2, 1e-6)]
     assert runs == sorted(runs)
     assert 1 <= runs[0] < runs[-1] < 1000
+
+
+def test_parallel_counts_both_signs_and_no_zeros():
+    centers = torch.tensor([[1.0, 0, 0]])
+    rows = torch.tensor([[0, 2.0, 0], [-3, 0, 0], [0, -1, 0], [0, 0, 0], [1, 1e-3, 0]])
+    assert parallel(centers, rows).tolist() == [False, True, True, False, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_directions", [1, 3, 8])
+def test_a_direction_and_its_negative_are_one_filter(dtype, n_directions):
+    rng = np.random.RandomState(n_directions)
+    directions = rng.randn(n_directions, 12)
+    rows = np.vstack([s * directions for s in (1, -1, 2.5, -0.3)] * 5)
+    rows += 1e-8 * rng.randn(*rows.shape) * (dtype is torch.float32)
+    X = torch.tensor(rows, dtype=dtype)
+    found = spherical(X, X[: 2 * n_directions + 2], max_iter=10, tol=0)
+    cosines = (found.centers @ found.centers.T).abs() - torch.eye(len(found.centers))
+    assert len(found.centers) == n_directions
+    assert n_directions == 1 or cosines.max() < 0.99
+    assert found.counts.tolist() == [20] * n_directions

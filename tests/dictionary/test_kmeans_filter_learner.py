@@ -141,3 +141,25 @@ def test_without_regularization_float32_agrees_with_float64(patch_size, scale, w
     np.testing.assert_allclose(np.vstack(parts), found, atol=1e-5 * found.max())
     wide = learner.fit(narrow.astype(np.float64)).transform(narrow.astype(np.float64))
     np.testing.assert_allclose(found, wide, atol=1e-4 * wide.max())
+
+
+@pytest.mark.parametrize("whiten_eps", [0.1, None])
+@pytest.mark.parametrize("patch_size", [3, 6, 8])
+def test_a_patch_that_equals_a_filter_has_the_same_code_in_every_batch(patch_size, whiten_eps):
+    images = load_cifar10_sample().images[:40]
+    learner = KMeansFilterLearner(
+        40,
+        algorithm="random",
+        patch_size=patch_size,
+        whiten_eps=whiten_eps,
+        n_patches=2000,
+        pool_grid=None,
+        random_state=0,
+    )
+    learner.fit(images.astype(np.float64))
+    exact = learner.transform(images.astype(np.float64))
+    found = learner.fit(images).transform(images)
+    np.testing.assert_allclose(found, exact, atol=5e-5 * exact.max())
+    for n in (1, 7):
+        parts = [learner.transform(images[i : i + n]) for i in range(0, 40, n)]
+        np.testing.assert_allclose(np.vstack(parts), found, atol=5e-6 * exact.max())
