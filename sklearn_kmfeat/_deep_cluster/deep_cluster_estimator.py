@@ -18,7 +18,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.assign import nearest
-from .._inputs.check import check_images, remember, warn_if_flattened
+from .._inputs.check import check_images, set_fitted, warn_if_flattened
 from .._utils.device import matmul_precision, resolve_device
 from .._utils.generators import OwnGenerators, seed_generators
 from .._utils.progress import FitProgress
@@ -338,8 +338,7 @@ class DeepClusterEstimator(
             attributes = fitted()
         progress.end(lambda: attributes)
         warn_of_other_n_epochs(attributes["n_iter_"], self.max_epochs, finished)
-        remember(self, X, source)
-        self.__dict__.update(attributes)
+        set_fitted(self, X, source, attributes)
         warn_of_fewer_clusters(len(self.cluster_centers_), self.n_clusters)
         return self
 

@@ -39,7 +39,7 @@ from .._core.encoders import ENCODERS
 from .._core.pooling import POOLS
 from .._core.seeding import SEEDINGS
 from .._inputs.base import ImageSource
-from .._inputs.check import check_images, remember, warn_if_flattened
+from .._inputs.check import check_images, set_fitted, warn_if_flattened
 from .._inputs.sampling import patch_grid
 from .._utils.container import set_container
 from .._utils.device import matmul_precision, resolve_device
@@ -167,8 +167,7 @@ class PatchDictionary(
         _warn_if_fewer(parts, self._size_name, getattr(self, self._size_name))
         fitted = self._fitted(parts, chosen) | {"_rng": rng if streaming else None}
         progress.end(lambda: fitted)
-        remember(self, X, source)
-        self.__dict__.update(fitted)
+        set_fitted(self, X, source, fitted)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -23,7 +23,7 @@ from .._core.channel_groups import (
 )
 from .._core.patches import PatchGrid
 from .._core.whitening import Moments
-from .._inputs.check import check_images, remember
+from .._inputs.check import check_images, set_fitted
 from .._inputs.sampling import cut_patches, draw_locations, even_counts, images_per_batch
 from .._utils.device import deterministic_cudnn, resolve_device
 from .._utils.generators import OwnGenerators
@@ -218,10 +218,8 @@ class ChannelConnections(BaseEstimator):
         images = check_images(self, X, image_shape=self.image_shape)
         self._check_groups(images)
         fitted = self._methods[self.method](self, images, y, check_random_state(self.random_state))
-        for name in ("similarities_", "seeds_", "weights_", "loss_curve_", "accuracy_curve_"):
-            self.__dict__.pop(name, None)
-        remember(self, X, images)
-        self.__dict__.update(fitted)
+        others = ("similarities_", "seeds_", "weights_", "loss_curve_", "accuracy_curve_")
+        set_fitted(self, X, images, fitted, replaced=others)
         return self
 
     def _check_groups(self, images):
@@ -277,6 +275,8 @@ class ChannelConnections(BaseEstimator):
         own = OwnGenerators(torch.device("cpu"), seed)
         with torch.enable_grad(), own, deterministic_cudnn(device):
             net.fit(maps, torch.from_numpy(labels[members]))
+        if len(net.history) < self.max_epochs or "train_loss" not in net.history[-1]:
+            raise KeyboardInterrupt  # which skorch takes for a wish to stop early
         if not np.isfinite(net.history[-1, "train_loss"]):
             raise ValueError(
                 f"The net of ChannelConnections diverged: its loss became "

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.contrast import ContrastVariance, auto_eps, contrast_normalize
 from .._inputs.base import ImageSource
-from .._inputs.check import check_images, remember
+from .._inputs.check import check_images, set_fitted
 from .._inputs.sampling import images_per_batch
 from .._utils.settings import standard_settings
 from .row_transformer import RowTransformer
@@ -80,10 +80,10 @@ class ContrastNormalizer(RowTransformer):
         """
         images = check_images(self, X)
         if self.eps == "auto":
-            self.eps_ = auto_eps(image_variance(images))
+            eps = auto_eps(image_variance(images))
         else:
-            self.eps_ = float(self.eps)
-        remember(self, X, images)
+            eps = float(self.eps)
+        set_fitted(self, X, images, {"eps_": eps})
         return self
 
     def transform(self, X: Any) -> Any:

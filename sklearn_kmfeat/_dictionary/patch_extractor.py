@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.patches import PatchGrid, overlap_average
-from .._inputs.check import check_images, remember
+from .._inputs.check import check_images, set_fitted
 from .._inputs.sampling import cut_patches, draw_locations, even_counts, patch_grid
 from .._utils.container import in_container, set_container
 from .._utils.settings import standard_settings
@@ -138,9 +138,9 @@ class PatchExtractor(
             )
         images = check_images(self, X, image_shape=self.image_shape)
         grid = patch_grid(self.patch_size, self.stride, images)
-        remember(self, X, images)
-        self.patch_shape_ = (*grid.size, images.n_channels)
-        self._n_features_out = int(np.prod(self.patch_shape_))
+        shape = (*grid.size, images.n_channels)
+        fitted = {"patch_shape_": shape, "_n_features_out": int(np.prod(shape))}
+        set_fitted(self, X, images, fitted)
         return self
 
     @standard_settings()

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.whitening import Moments, Whitening
-from .._inputs.check import check_images, remember
+from .._inputs.check import check_images, set_fitted
 from .._inputs.sampling import images_per_batch
 from .._utils.settings import standard_settings
 from .._utils.tensors import shared_tensor
@@ -123,8 +123,9 @@ class ZCAWhitener(RowTransformer):
             moments += Moments.of(batch.flatten(1))
         fitted = _fitted(moments, self.eps)
         if before is None:
-            remember(self, X, source)
-        self.__dict__.update(fitted)
+            set_fitted(self, X, source, fitted)
+        else:
+            self.__dict__.update(fitted)
         return self
 
     @classmethod

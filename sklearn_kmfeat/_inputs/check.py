@@ -1,14 +1,14 @@
 """The one decision what kind of thing X is, and what an estimator remembers of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
 from .._utils.warn import warn
-from .arrays import array_source, is_array_on_disk, is_list_of_images, list_source
+from .arrays import array_source, is_list_of_images, list_source
 from .base import ImageSource
 from .request import Request
 from .torch_dataset import dataset_source, is_dataset
@@ -58,7 +58,7 @@ def check_images(
     image_shape : tuple or None, default=None
         What the rows of a two-dimensional X are.
     reset : bool, default=True
-        Whether this is a first fit. Nothing is set on the estimator: see `remember`.
+        Whether this is a first fit. Nothing is set on the estimator: see `set_fitted`.
     needs_sizes : bool, default=True
         False where the estimator brings images to a size of its own: a source whose images
         would have to be read is then not asked for their sizes.
@@ -83,20 +83,39 @@ def check_images(
     return source
 
 
-def remember(estimator: Any, X: Any, source: ImageSource) -> None:
-    """Set `image_shape_`, `n_features_in_` and the like once a fit has succeeded.
+def set_fitted(
+    estimator: Any,
+    X: Any,
+    source: ImageSource,
+    fitted: Mapping[str, Any],
+    replaced: Iterable[str] = (),
+) -> None:
+    """Set all fitted attributes at once: an interrupt finds those of before, or all new ones.
 
-    Also `_dtype`, in which all that a fitted estimator gives is, whatever X comes next: what
-    follows it in a Pipeline may take no other.
+    Beside those given, `image_shape_`, `n_features_in_` and `feature_names_in_` as X has them, and
+    `_dtype`, in which all that a fitted estimator gives is, whatever X comes next: what follows it
+    in a Pipeline may take no other.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : object
+        As it was given to `fit`.
+    source : ImageSource
+        Of X.
+    fitted : mapping
+    replaced : iterable of str, default=()
+        Attributes of earlier fits that are not set this time.
     """
-    for name in ("n_features_in_", "feature_names_in_"):
-        estimator.__dict__.pop(name, None)
-    if source.shape is not None and getattr(X, "ndim", 2) == 2 and not is_array_on_disk(X):
-        validate_data(estimator, X, reset=True, skip_check_array=True)
-    elif source.shape is not None:
-        estimator.n_features_in_ = source.n_features
-    estimator.image_shape_ = source.image_shape
-    estimator._dtype = numpy_dtype(source.dtype)
+    attributes = {"image_shape_": source.image_shape, "_dtype": numpy_dtype(source.dtype)}
+    if source.shape is not None:
+        attributes["n_features_in_"] = source.n_features
+        names = _get_feature_names(X) if getattr(X, "ndim", 2) == 2 else None
+        if names is not None:
+            attributes["feature_names_in_"] = names
+    old = {"n_features_in_", "feature_names_in_", *replaced}
+    kept = {name: value for name, value in vars(estimator).items() if name not in old}
+    estimator.__dict__ = kept | attributes | dict(fitted)
 
 
 def warn_if_flattened(estimator: Any, source: ImageSource) -> None:

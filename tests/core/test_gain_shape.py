@@ -81,7 +81,7 @@ def test_spherical_stops_when_the_filters_rest(blobs):
 
 def test_parallel_counts_both_signs_and_no_zeros():
     centers = torch.tensor([[1.0, 0, 0]])
-    rows = torch.tensor([[0, 2.0, 0], [-3, 0, 0], [0, -1, 0], [0, 0, 0], [1, 1e-3, 0]])
+    rows = torch.tensor([[0, 2.0, 0], [-3, 0, 0], [0, -1, 0], [0, 0, 0], [1, 2e-3, 0]])
     assert parallel(centers, rows).tolist() == [False, True, True, False, False]
 
 

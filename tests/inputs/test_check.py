@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from on_disk import OnDisk
-from sklearn_kmfeat._inputs.check import SCAN_BYTES, check_images, remember
+from sklearn_kmfeat._inputs.check import SCAN_BYTES, check_images, set_fitted
 
 
 class Reader(BaseEstimator):
@@ -16,7 +16,7 @@ class Reader(BaseEstimator):
         self.scan_bytes = scan_bytes
 
     def fit(self, X):
-        remember(self, X, self.check(X, reset=True))
+        set_fitted(self, X, self.check(X, reset=True), {})
         return self
 
     def check(self, X, reset=False):
