@@ -16,7 +16,12 @@ from .displays import (
     FilterDisplay,
     HistoryDisplay,
 )
-from .metrics import filter_redundancy, match_clusters, purity_score
+from .metrics import (
+    clustering_accuracy_score,
+    filter_redundancy,
+    match_clusters,
+    purity_score,
+)
 
 __version__ = "0.1.0"
 
@@ -34,6 +39,7 @@ __all__ = [
     "KMeansFilterLearner",
     "PatchExtractor",
     "ZCAWhitener",
+    "clustering_accuracy_score",
     "filter_redundancy",
     "match_clusters",
     "purity_score",

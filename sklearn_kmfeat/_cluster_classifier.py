@@ -11,7 +11,15 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d, ge
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from .metrics import STRATEGIES, match_clusters, purity_score
+from .metrics import (
+    STRATEGIES,
+    match_clusters,
+    of_one_type,
+    purity_score,
+    read_labels,
+    refuse_unknown,
+    to_numpy,
+)
 
 
 class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -27,7 +35,9 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     clusterer : estimator
         A clusterer with `predict`, such as :class:`~sklearn.cluster.KMeans`, or a
         :class:`~sklearn.pipeline.Pipeline` that ends in one. It is cloned, never changed, and
-        gets `X` as it is: images where it takes images.
+        gets `X` as it is: images where it takes images. Only rows of numbers are cast to the
+        type of its `cluster_centers_` (or `means_`) in `predict`, as KMeans refuses any other,
+        so that a model fitted on uint8 or float32 takes float64 and the other way round.
 
     strategy : {"majority", "hungarian"}, default="majority"
         How clusters and classes are matched, see
@@ -85,8 +95,9 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             The samples, in any form that the clusterer takes.
 
         y : array-like of shape (n_samples,)
-            The classes. -1, and `None` among strings, means unknown; as an exception, labels that
-            are -1 and 1 only are two classes.
+            The classes. `None`, NaN, `pandas.NA`, nulls, what is masked, and -1, also among
+            strings, mean unknown; as an exception, labels that are -1 and 1 only are two
+            classes.
 
         Returns
         -------
@@ -94,20 +105,16 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             The fitted classifier.
         """
         self._check_parameters()
-        y = self._check_y(X, y)
-        known = ~_is_unknown(y)
-        if not known.any():
-            raise ValueError("y holds no labelled sample: each label is -1 or None (unknown).")
-        check_classification_targets(y[known])
+        y, known = self._check_y(X, y)
 
         clusterer = clone(self.clusterer).fit(X)
         labels = _clusters_of(clusterer, X)
-        default = _most_frequent(y[known])
-        match = match_clusters(y[known], labels[known], self.strategy)
+        default = _most_frequent(y)
+        match = match_clusters(y, labels[known], self.strategy)
         match = _complete(match, labels, centers_of(clusterer), default)
         self.clusterer_ = clusterer
-        self.classes_ = np.unique(y[known])
-        self.purity_ = purity_score(y[known], labels[known])
+        self.classes_ = np.unique(y)
+        self.purity_ = purity_score(y, labels[known])
         self.match_ = match
         self._default_class = default
         return self
@@ -129,6 +136,36 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         clusters, index = np.unique(_clusters_of(self.clusterer_, X), return_inverse=True)
         matched = [self.match_.get(cluster, self._default_class) for cluster in clusters.tolist()]
         return self.classes_[np.searchsorted(self.classes_, matched)][index]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of the samples whose class is predicted.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or list of images
+            The samples, in any form that the clusterer takes.
+
+        y : array-like of shape (n_samples,)
+            The classes. All must be known: -1 is not left out here, it counts as wrong where it
+            is no class.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples. `None`: all weigh the same.
+
+        Returns
+        -------
+        score : float
+            The accuracy of `predict(X)`, between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If labels are unknown: None, NaN, `pandas.NA`, nulls or masked.
+        """
+        y, missing = read_labels(y)
+        y = column_or_1d(y)
+        refuse_unknown(missing, "y", "X")
+        return super().score(X, of_one_type(y, "y"), sample_weight)
 
     @property
     def n_features_in_(self):
@@ -157,15 +194,30 @@ class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _check_y(self, X, y):
         if y is None:
             raise ValueError("ClusterClassifier requires y to be passed, but the target y is None.")
-        y = column_or_1d(y, warn=True)
-        check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        y, missing = read_labels(y)
+        y, known = column_or_1d(y, warn=True), ~missing.ravel()
         check_consistent_length(X, y)
-        return y
+        known[known] = ~_is_minus_one(y[known])
+        if not known.any():
+            raise ValueError("y holds no labelled sample: each is unknown (-1, None, NaN or NA).")
+        y = of_one_type(y[known], "y")
+        check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        check_classification_targets(y)
+        return y, known
 
 
 def _clusters_of(clusterer, X):
-    X = _as_floats_of(centers_of(clusterer), X)
-    return one_cluster_per_sample(clusterer.predict(X), type(clusterer).__name__)
+    return one_cluster_per_sample(_predict(clusterer, X), type(clusterer).__name__)
+
+
+def _predict(clusterer, X):
+    """Predict, with features of one type at the end of a Pipeline whatever type came in."""
+    if not isinstance(clusterer, Pipeline):
+        return clusterer.predict(_as_type_of_centers(clusterer, X))
+    for _, step in clusterer.steps[:-1]:
+        if hasattr(step, "transform"):  # "passthrough" has none
+            X = step.transform(X)
+    return _predict(clusterer.steps[-1][1], X)
 
 
 def one_cluster_per_sample(labels: Any, name: str) -> np.ndarray:
@@ -192,7 +244,7 @@ def one_cluster_per_sample(labels: Any, name: str) -> np.ndarray:
     n_samples = len(labels)
     if isinstance(labels, list):
         labels = np.concatenate([np.ravel(label) for label in labels])
-    labels = np.asarray(labels)
+    labels = to_numpy(labels)
     if labels.size != n_samples:
         raise ValueError(
             f"One cluster for each sample is needed, but {name}.predict returned {labels.size} "
@@ -202,12 +254,13 @@ def one_cluster_per_sample(labels: Any, name: str) -> np.ndarray:
     return labels.ravel()
 
 
-def _is_unknown(y):
-    """Which labels mean that the class is not known."""
-    if y.dtype.kind in "OUS":
-        return np.array([label is None or label == -1 for label in y.tolist()])
-    two_classes = np.array_equal(np.unique(y), [-1, 1])
-    return (y == -1) & (not two_classes)
+def _is_minus_one(y):
+    """Which labels are -1 and mean that the class is not known; beside 1 alone, none do."""
+    if y.dtype.kind not in "ifO":
+        return np.zeros(len(y), dtype=bool)
+    labels = y.tolist()
+    two_classes = -1 in labels and 1 in labels and all(label in (-1, 1) for label in labels)
+    return np.array([label == -1 and not two_classes for label in labels], dtype=bool)
 
 
 def _most_frequent(y):
@@ -217,19 +270,62 @@ def _most_frequent(y):
 
 def centers_of(clusterer: Any) -> Any:
     """Find the cluster centers of a clusterer or of the last step of a Pipeline, if any."""
-    final = clusterer[-1] if isinstance(clusterer, Pipeline) else clusterer
-    centers = getattr(final, "cluster_centers_", None)
+    if isinstance(clusterer, Pipeline):
+        return centers_of(clusterer[-1])
+    centers = getattr(clusterer, "cluster_centers_", None)
     if issparse(centers):
         return centers
     return centers if np.ndim(centers) == 2 else None
 
 
-def _as_floats_of(centers, X):
-    """Cast float rows to the type of the centers: `KMeans.predict` refuses any other."""
-    is_array = isinstance(X, np.ndarray) or issparse(X)
-    if centers is None or not is_array or X.ndim != 2 or X.dtype.kind != "f":
+def _as_type_of_centers(clusterer, X):
+    """Cast rows of numbers to the type of the centers.
+
+    `KMeans.predict` refuses any other, and `GaussianMixture.predict` rounds to the integers that
+    it gets. Images, and whatever goes to a clusterer that takes images, pass untouched; what
+    else is wrong with the rows is for the clusterer to say.
+    """
+    dtype = _type_of_centers(clusterer)
+    if dtype is None or _takes_images(clusterer) or not _is_table(X):
         return X
-    return X.astype(centers.dtype, copy=False)
+    rows = check_array(
+        X,
+        accept_sparse=True,
+        dtype=dtype,
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+    )
+    return _named_like(X, rows)
+
+
+def _type_of_centers(clusterer):
+    """The float type that the clusterer computes in, as its centers or means tell, or None."""
+    centers = getattr(clusterer, "cluster_centers_", getattr(clusterer, "means_", None))
+    dtype = getattr(centers, "dtype", None)
+    is_float = isinstance(dtype, np.dtype) and dtype.kind == "f"
+    return dtype if is_float and centers.ndim == 2 else None
+
+
+def _takes_images(clusterer):
+    # Estimators of other makers may have no tags.
+    return hasattr(clusterer, "__sklearn_tags__") and get_tags(clusterer).input_tags.three_d_array
+
+
+def _is_table(X):
+    """Tell whether X is rows of equal length, without reading a long list."""
+    if isinstance(X, list | tuple):
+        return len(X) > 0 and np.ndim(X[0]) == 1
+    return len(getattr(X, "shape", ())) == 2
+
+
+def _named_like(X, rows):
+    """Rows as a DataFrame if X is one: KMeans compares the names of the columns."""
+    if hasattr(X, "iloc"):
+        return type(X)(rows, index=X.index, columns=X.columns)
+    if type(X).__module__.startswith("polars"):
+        return type(X)(rows, schema=list(X.columns))
+    return rows
 
 
 def _complete(match, labels, centers, default_class):

@@ -1,5 +1,6 @@
 """How well clusters agree with classes, and how much filters repeat each other."""
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,87 @@ from scipy.sparse import coo_array
 from sklearn.utils import check_array, check_consistent_length
 from torch.nn.functional import unfold
 
-__all__ = ["filter_redundancy", "match_clusters", "purity_score"]
+__all__ = ["clustering_accuracy_score", "filter_redundancy", "match_clusters", "purity_score"]
+
+
+def clustering_accuracy_score(
+    labels_true: Any, labels_pred: Any, *, sample_weight: Any = None
+) -> float:
+    """Share of the samples that a one to one match of clusters and classes gets right.
+
+    Clusters and classes are paired one to one so that as many samples as possible agree, by the
+    Hungarian method [1]_. This is what the literature on deep clustering calls the (unsupervised)
+    clustering accuracy, ACC [2]_. When there are more clusters than classes, the samples of the
+    clusters left over count as wrong; when there are fewer clusters, those of the classes left
+    over do.
+
+    Parameters
+    ----------
+    labels_true : array-like of shape (n_samples,)
+        The classes: numbers, strings or booleans. All must be known; -1 is a class like any
+        other.
+
+    labels_pred : array-like of shape (n_samples,)
+        The clusters: numbers, strings or booleans. The number -1 is noise, see Notes.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights of the samples. `None`: all weigh the same.
+
+    Returns
+    -------
+    score : float
+        The accuracy, between 0 and 1; never more than :func:`purity_score`.
+
+    Raises
+    ------
+    ValueError
+        If the labels are empty, not 1-dimensional, continuous, unknown (NaN, None, NA), a mix
+        of strings and numbers or of different lengths, or if the weights are negative or all
+        zero.
+
+    See Also
+    --------
+    match_clusters : The class that each cluster stands for. Its "hungarian" match gives the
+        clusters left over a class too, so the accuracy of its classes may be higher.
+    purity_score : The accuracy when several clusters may stand for one class.
+    sklearn.metrics.adjusted_rand_score : Agreement of pairs of samples, corrected for chance.
+
+    Notes
+    -----
+    Samples whose cluster is -1, the noise of :class:`~sklearn.cluster.DBSCAN` and
+    :class:`~sklearn.cluster.HDBSCAN`, are in no cluster: they match no class and count as wrong,
+    even where -1 is a class of `labels_true`. No other number is special: the -2 and -3 that
+    HDBSCAN gives to samples with infinite or missing values are clusters here. To score the
+    clustered samples alone, select them first: `kept = labels_pred != -1`. Where -1 names a
+    true cluster, rename it.
+
+    The table of classes and clusters is dense here, with one number for each pair.
+
+    References
+    ----------
+    .. [1] Kuhn (1955). "The Hungarian method for the assignment problem." Naval Research
+       Logistics Quarterly 2, 83-97.
+    .. [2] Xie, Girshick, Farhadi (2016). "Unsupervised deep embedding for clustering analysis."
+       International Conference on Machine Learning, 478-487.
+
+    Examples
+    --------
+    >>> from sklearn_kmfeat.metrics import clustering_accuracy_score
+    >>> clustering_accuracy_score(["cat", "cat", "dog", "dog"], [1, 1, 0, 0])
+    1.0
+
+    A third cluster is left over, and noise is in no cluster:
+
+    >>> clustering_accuracy_score(["cat", "cat", "dog", "dog"], [1, 1, 0, 2])
+    0.75
+    >>> clustering_accuracy_score(["cat", "cat", "dog", "dog"], [1, 1, 0, -1])
+    0.75
+    """
+    _, clusters, contingency = contingency_table(labels_true, labels_pred, sample_weight)
+    is_noise = [cluster == -1 for cluster in clusters.tolist()]
+    table = contingency.toarray()[:, np.logical_not(is_noise)]
+    agreeing = table[linear_sum_assignment(table, maximize=True)].sum()
+    return float(agreeing / contingency.sum())
 
 
 def purity_score(
@@ -25,10 +106,11 @@ def purity_score(
     Parameters
     ----------
     labels_true : array-like of shape (n_samples,)
-        The classes: numbers, strings or booleans.
+        The classes: numbers, strings or booleans. All must be known; -1 is a class like any
+        other.
 
     labels_pred : array-like of shape (n_samples,)
-        The clusters: numbers, strings or booleans.
+        The clusters: numbers, strings or booleans. -1 is a cluster like any other, see Notes.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights of the samples. `None`: all weigh the same.
@@ -50,14 +132,23 @@ def purity_score(
     Raises
     ------
     ValueError
-        If the labels are empty, not 1-dimensional, continuous or of different lengths, or if the
-        weights are negative or all zero.
+        If the labels are empty, not 1-dimensional, continuous, unknown (NaN, None, NA), a mix
+        of strings and numbers or of different lengths, or if the weights are negative or all
+        zero.
 
     See Also
     --------
     match_clusters : The class that each cluster stands for.
+    clustering_accuracy_score : The accuracy when clusters and classes are paired one to one.
     sklearn.metrics.adjusted_mutual_info_score : Agreement corrected for chance.
     sklearn.metrics.normalized_mutual_info_score : Agreement in terms of information.
+
+    Notes
+    -----
+    The noise of :class:`~sklearn.cluster.DBSCAN` and :class:`~sklearn.cluster.HDBSCAN`, -1 in
+    `labels_pred`, counts as one more cluster, with the most frequent class of its samples, as in
+    scikit-learn's own clustering metrics. :func:`clustering_accuracy_score` counts it as wrong;
+    to leave it out, select the other samples first: `kept = labels_pred != -1`.
 
     References
     ----------
@@ -89,10 +180,11 @@ def match_clusters(
     Parameters
     ----------
     labels_true : array-like of shape (n_samples,)
-        The classes: numbers, strings or booleans.
+        The classes: numbers, strings or booleans. All must be known; -1 is a class like any
+        other.
 
     labels_pred : array-like of shape (n_samples,)
-        The clusters: numbers, strings or booleans.
+        The clusters: numbers, strings or booleans. -1 is a cluster like any other, see Notes.
 
     strategy : {"majority", "hungarian"}, default="majority"
         `"majority"`: each cluster gets its most frequent class (of equally frequent classes the
@@ -112,13 +204,22 @@ def match_clusters(
     Raises
     ------
     ValueError
-        If `strategy` is unknown, if the labels are empty, not 1-dimensional, continuous or of
-        different lengths, or if the weights are negative or all zero.
+        If `strategy` is unknown, if the labels are empty, not 1-dimensional, continuous, unknown
+        (NaN, None, NA), a mix of strings and numbers or of different lengths, or if the weights
+        are negative or all zero.
 
     See Also
     --------
     purity_score : The accuracy of the majority match.
+    clustering_accuracy_score : The accuracy of the one to one match, in which the clusters left
+        over count as wrong.
     sklearn_kmfeat.ClusterClassifier : Predicts classes by such a match.
+
+    Notes
+    -----
+    The noise of :class:`~sklearn.cluster.DBSCAN` and :class:`~sklearn.cluster.HDBSCAN`, -1 in
+    `labels_pred`, is matched as one more cluster, with either strategy. To leave it out, select
+    the other samples first: `kept = labels_pred != -1`.
 
     References
     ----------
@@ -220,8 +321,8 @@ def contingency_table(labels_true: Any, labels_pred: Any, sample_weight: Any) ->
     """Sum the weights of each (class, cluster): classes, clusters and a sparse matrix."""
     labels_true = _check_labels(labels_true, "labels_true")
     labels_pred = _check_labels(labels_pred, "labels_pred")
-    check_consistent_length(labels_true, labels_pred, sample_weight)
     weight = _check_weight(sample_weight, len(labels_true))
+    check_consistent_length(labels_true, labels_pred, weight)
     classes, class_index = np.unique(labels_true, return_inverse=True)
     clusters, cluster_index = np.unique(labels_pred, return_inverse=True)
     shape = (len(classes), len(clusters))
@@ -229,10 +330,86 @@ def contingency_table(labels_true: Any, labels_pred: Any, sample_weight: Any) ->
     return classes, clusters, contingency.tocsr()
 
 
+def to_numpy(values: Any) -> np.ndarray:
+    """Tensors of any device and type as arrays, and the rest as NumPy reads it."""
+    if not isinstance(values, torch.Tensor):
+        return np.asarray(values)
+    values = values.detach().cpu()  # NumPy has no bfloat16
+    return (values.double() if values.is_floating_point() else values).numpy()
+
+
+def read_labels(labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Read labels from any container: an array, and which of its entries are unknown.
+
+    None, NaN, pandas' NA and NaT, nulls of polars and what is masked are unknown; what the
+    array holds in their place means nothing.
+    """
+    if isinstance(labels, np.ma.MaskedArray):
+        return labels.data, _is_missing(labels.data) | np.ma.getmaskarray(labels)
+    array = to_numpy(labels)
+    if array.dtype.kind in "UST" or (array.dtype.kind == "f" and np.isnan(array).any()):
+        # NumPy makes "nan" of NaN among strings, and floats of integers beside a null.
+        array = _as_objects(labels, array)
+    return array, _is_missing(array)
+
+
+def _as_objects(labels, array):
+    if array.dtype.kind == "T":
+        return array.astype(object)
+    to_list = getattr(labels, "to_list", getattr(labels, "tolist", None))
+    if isinstance(labels, np.ndarray | torch.Tensor) or not (
+        to_list or isinstance(labels, list | tuple)
+    ):
+        return array
+    return np.array(to_list() if to_list else labels, dtype=object)
+
+
+def _is_missing(array):
+    if array.dtype.kind == "O":
+        found = [_is_missing_object(label) for label in array.ravel().tolist()]
+        return np.array(found, dtype=bool).reshape(array.shape)
+    return array != array  # NaN and NaT are the values that differ from themselves
+
+
+def _is_missing_object(label):
+    if label is None or type(label).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(label, Number | np.generic) and bool(label != label)
+
+
+def of_one_type(labels: np.ndarray, name: str) -> np.ndarray:
+    """Objects that are numbers or booleans as an array of those; strings stay what they are."""
+    items = labels.tolist()
+    if labels.dtype.kind != "O" or all(isinstance(label, str) for label in items):
+        return labels
+    array = np.array(items)
+    if array.dtype.kind == "U":
+        others = [label for label in items if not isinstance(label, str)]
+        raise ValueError(
+            f"{name} must be all strings or all numbers, got strings and {others[0]!r}. "
+            f"Make them one type: {name} = [str(label) for label in {name}]."
+        )
+    return array if array.ndim == 1 else labels
+
+
+def refuse_unknown(unknown: np.ndarray, name: str, other: str) -> None:
+    """Say how many labels are unknown, and how to select the others."""
+    if unknown.any():
+        raise ValueError(
+            f"{name} must hold known labels only, got {unknown.sum()} unknown (None, NaN, NA or "
+            f"masked) of {unknown.size}. Select the known ones first: known = {name}.notna() in "
+            f"pandas, known = ~np.isnan({name}) for an array of numbers; then pass "
+            f"{name}[known] and {other}[known]."
+        )
+
+
 def _check_labels(labels, name):
-    labels = check_array(labels, ensure_2d=False, dtype=None, input_name=name)
+    labels, unknown = read_labels(labels)
     if labels.ndim != 1:
-        raise ValueError(f"{name} must be 1D: shape is {labels.shape}.")
+        to_type = f" Use np.ravel({name})." if labels.shape[1:] == (1,) else ""
+        raise ValueError(f"{name} must be 1D: shape is {labels.shape}.{to_type}")
+    refuse_unknown(unknown, name, "labels_pred" if name == "labels_true" else "labels_true")
+    labels = check_array(of_one_type(labels, name), ensure_2d=False, dtype=None, input_name=name)
     if labels.dtype.kind == "f" and np.any(labels != np.round(labels)):
         raise ValueError(f"{name} must be discrete labels, got continuous values.")
     return labels
@@ -242,7 +419,7 @@ def _check_weight(sample_weight, n_samples):
     if sample_weight is None:
         return np.ones(n_samples, dtype=np.int64)
     weight = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        to_numpy(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )
     if weight.ndim != 1:
         raise ValueError(f"sample_weight must be 1D: shape is {weight.shape}.")
