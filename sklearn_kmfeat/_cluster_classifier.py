@@ -11,6 +11,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d, ge
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from ._utils.version import Versioned
 from .metrics import (
     STRATEGIES,
     match_clusters,
@@ -22,7 +23,7 @@ from .metrics import (
 )
 
 
-class ClusterClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Predict classes by clusters that were found without labels.
 
     The clusterer is fitted without `y`; the labels only decide, afterwards, which class each

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import torch
 
+from .._utils.memory import physical_memory
+
 # Rows are widened to float64 in chunks of this size: with 8 MiB, moments of 108 columns take 1.3
 # times as long, with 128 MiB the same time.
 CHUNK_BYTES = 32 * 2**20
@@ -15,6 +17,8 @@ _ROUNDINGS = 64
 # An `eps` of so many times the variance of rounding leaves less than 1e-5 of it in the codes of
 # patches of 3 to 8 pixels.
 _HARMLESS = 1e5
+# Covariance, eigenvectors, the two results, and what eigh needs beside them.
+_MATRICES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,7 @@ class Moments:
     @classmethod
     def zero(cls, n_features: int) -> "Moments":
         """The moments of no rows at all."""
+        check_size(n_features)
         zeros = torch.zeros(n_features, n_features, dtype=torch.float64)
         return cls(0, zeros[0].clone(), zeros)
 
@@ -57,6 +62,7 @@ class Moments:
         chunk_bytes : int, default=32 MiB
             Of rows that are summed at a time.
         """
+        check_size(rows.shape[1])
         # Two passes, on the device of the rows where that has float64.
         device = torch.device("cpu") if rows.device.type == "mps" else rows.device
         mean = torch.zeros(rows.shape[1], dtype=torch.float64, device=device)
@@ -157,6 +163,30 @@ class Whitening(NamedTuple):
     def apply_to_sums(self, sums: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Weighted sums (k, d) of rows, as sums of the whitened rows."""
         return (sums - weights[:, None] * self.mean) @ self.matrix
+
+
+def check_size(n_features: int, memory: int | None = None) -> None:
+    """Refuse rows of so many values that their covariance does not fit in memory.
+
+    Parameters
+    ----------
+    n_features : int
+    memory : int or None, default=None
+        Bytes; None: those of the machine.
+
+    Raises
+    ------
+    ValueError
+    """
+    memory = physical_memory() if memory is None else memory
+    needed = _MATRICES * 8 * n_features**2
+    if memory is not None and needed > memory:
+        raise ValueError(
+            f"Whitening rows of {n_features} values takes {needed / 1e9:.3g} GB, for "
+            f"{_MATRICES} matrices of {n_features} x {n_features}, but this machine has "
+            f"{memory / 1e9:.3g} GB. Whiten less: patches instead of whole images, smaller "
+            "images, or some components with sklearn.decomposition.PCA(n_components, whiten=True)."
+        )
 
 
 def zca_matrices(

@@ -23,6 +23,8 @@ from .._utils.device import matmul_precision, resolve_device
 from .._utils.generators import OwnGenerators, seed_generators
 from .._utils.progress import FitProgress
 from .._utils.settings import standard_settings
+from .._utils.tensors import shared_tensor
+from .._utils.version import Versioned
 from .clustering import simple_silhouette
 from .final import fitted_attributes
 from .layers import check_layer, layer_rows, layer_width
@@ -37,7 +39,15 @@ from .training import train
 _SPACES = ("embedding", "clusters")
 
 
+@contextmanager
+def _computing(device, precision):
+    """In the precision asked for, whatever others have set or draw."""
+    with standard_settings(), OwnGenerators(device), matmul_precision(precision):
+        yield
+
+
 class DeepClusterEstimator(
+    Versioned,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
@@ -308,16 +318,11 @@ class DeepClusterEstimator(
             another run, and the like.
         """
         device = resolve_device(self.device)
-        with (
-            standard_settings(),
-            OwnGenerators(device),
-            matmul_precision(self.precision),
-            torch.enable_grad(),
-        ):
+        with _computing(device, self.precision), torch.enable_grad():
             source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
             warn_if_flattened(self, source)
+            check_parameters(self, len(source))
             batches, shape = image_batches(source, self.input_size, device)
-            check_parameters(self, len(batches))
             classes = class_indices(y, len(batches))
             progress = FitProgress(self, X)
             net, fingerprint = net_to_train(self, batches, shape, device)
@@ -325,7 +330,6 @@ class DeepClusterEstimator(
                 check_layer(net, self.layer, _SPACES)
                 layer_width(net, self.layer, shape)
             on_projection = clusters_projections(self, shape)
-
             known = {"image_shape_": source.image_shape, "_fingerprint": fingerprint}
             if source.n_features is not None:
                 known["n_features_in_"] = source.n_features
@@ -395,7 +399,7 @@ class DeepClusterEstimator(
         """
         rows = self._rows(X, "clusters")
         if y is None:
-            return simple_silhouette(rows, torch.from_numpy(self.cluster_centers_).to(rows))
+            return simple_silhouette(rows, shared_tensor(self.cluster_centers_).to(rows))
         classes = class_indices(y, len(rows))
         return float(normalized_mutual_info_score(classes, self._nearest(rows).cpu().numpy()))
 
@@ -413,12 +417,7 @@ class DeepClusterEstimator(
         """
         check_is_fitted(self)
         device = torch.device(self.net_.device)
-        with (
-            standard_settings(),
-            OwnGenerators(device),
-            matmul_precision(self.precision),
-            torch.no_grad(),
-        ):
+        with _computing(device, self.precision), torch.no_grad():
             self._validate_params()
             source = check_images(
                 self, X, image_shape=self.image_shape, reset=False, needs_sizes=False
@@ -438,7 +437,7 @@ class DeepClusterEstimator(
 
     def _nearest(self, rows):
         """The nearest center of each row."""
-        return nearest(rows, torch.from_numpy(self.cluster_centers_).to(rows))[0]
+        return nearest(rows, shared_tensor(self.cluster_centers_).to(rows))[0]
 
     @property
     def _n_features_out(self):

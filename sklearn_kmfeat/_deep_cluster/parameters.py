@@ -66,6 +66,14 @@ def check_parameters(estimator: Any, n_images: int) -> None:
         raise ValueError(
             f"n_samples={n_images} should be >= {least}, for n_clusters={estimator.n_clusters}."
         )
+    for callback in estimator.callbacks or ():
+        each = callback[-1] if isinstance(callback, tuple) and callback else callback
+        if not hasattr(each, "on_epoch_end"):
+            raise TypeError(
+                "callbacks must be callbacks of skorch, such as skorch.callbacks.EarlyStopping("
+                f"monitor='train_loss'), got {callback!r}. For a progress bar: "
+                "estimator.set_callbacks(sklearn.callback.ProgressBar())."
+            )
     if estimator.cluster_space == "projection" and not HEADS[estimator.head].projects:
         raise ValueError(
             f"cluster_space='projection' is that of head={heads_that('projects')}, but head is "

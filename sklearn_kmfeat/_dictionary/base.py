@@ -46,6 +46,7 @@ from .._utils.device import matmul_precision, resolve_device
 from .._utils.progress import FitProgress, TransformProgress
 from .._utils.settings import standard_settings
 from .._utils.validation import NON_NEGATIVE, POSITIVE_INT, as_pair, names_in
+from .._utils.version import Versioned
 from .._utils.warn import warn
 from .learners import DictionaryLearner
 from .parts import Part, attributes_of, parts_of
@@ -65,7 +66,11 @@ def _computing(precision):
 
 
 class PatchDictionary(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    Versioned,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Base of the estimators that learn a dictionary of patches and encode with it.
 

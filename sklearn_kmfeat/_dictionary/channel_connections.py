@@ -29,12 +29,13 @@ from .._utils.device import deterministic_cudnn, resolve_device
 from .._utils.generators import OwnGenerators
 from .._utils.settings import standard_settings
 from .._utils.validation import POSITIVE_INT
+from .._utils.version import Versioned
 from .grouped_net import CONNECTION_RATE, CoolDown, GroupedNet
 
 _PIXELS = PatchGrid((1, 1), (1, 1))
 
 
-class ChannelConnections(BaseEstimator):
+class ChannelConnections(Versioned, BaseEstimator):
     """Choose which channels each group of a second layer's filters sees.
 
     Second-layer filters over all channels of a first layer have more dimensions than

@@ -21,10 +21,15 @@ from .._inputs.sampling import cut_patches, draw_locations, even_counts, patch_g
 from .._utils.container import in_container, set_container
 from .._utils.settings import standard_settings
 from .._utils.validation import as_pair
+from .._utils.version import Versioned
 
 
 class PatchExtractor(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    Versioned,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,
 ):
     """Cut patches out of images.
 

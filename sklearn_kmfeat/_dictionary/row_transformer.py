@@ -14,13 +14,14 @@ from .._inputs.sampling import images_per_batch
 from .._inputs.values import numpy_dtype
 from .._utils.container import set_container
 from .._utils.settings import standard_settings
+from .._utils.version import Versioned
 
 
 def _gives_rows(estimator):
     return getattr(estimator, "image_shape_", None) is None
 
 
-class RowTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class RowTransformer(Versioned, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Transforms each image as one row of numbers and gives it back in its own shape.
 
     A subclass defines in `transform`, by calling `_map`, which function from rows (n, d) to rows

@@ -16,7 +16,7 @@ from .._core.contrast import ContrastVariance, auto_eps
 from .._core.kmeans import Dictionary
 from .._core.preparation import Preparation
 from .._core.restarts import best_of_restarts
-from .._core.whitening import Moments
+from .._core.whitening import Moments, check_size
 from .._inputs.base import ImageSource
 from .._inputs.sampling import (
     cut_patches,
@@ -100,6 +100,9 @@ class Training:
         streaming : bool
             Whether more images will follow.
         """
+        if self.whiten_eps is not None:
+            n_channels = source.n_channels if self.groups is None else len(self.groups[0])
+            check_size(self._n_values(source, n_channels))
         image_eps = None
         if self.contrast == "image":
             image_eps = self._resolved_eps(lambda: image_variance(source))
@@ -172,6 +175,13 @@ class Training:
         at_once = max(1, budget // (source.dtype.itemsize * width * max(n_samples, 1)))
         starts = range(0, len(self.groups), at_once)
         return [list(self.groups[start : start + at_once]) for start in starts]
+
+    def _n_values(self, source, n_channels):
+        """Values of a patch; ready patches are as long as they are."""
+        if source.ready:
+            return n_channels
+        height, width = getattr(self.learner, "patch_size", self.learner.sample_size)
+        return height * width * n_channels
 
     @staticmethod
     def _n_batches(source, counts):

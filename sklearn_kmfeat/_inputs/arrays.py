@@ -93,26 +93,29 @@ def is_list_of_images(X: Any) -> bool:
             return False
     elif not isinstance(X, list | tuple):
         return False
-    return len(X) > 0 and getattr(X[0], "ndim", 0) >= 2
+    return any(getattr(image, "ndim", 0) >= 2 for image in X)
 
 
 def list_source(X: Any, request: Request) -> ListSource:
     """The source of a list, tuple or object array of images."""
-    images = [image if isinstance(image, np.ndarray) else np.asarray(image) for image in X]
+    images = [_as_numpy(image) for image in X]
     shape, values = request.image_shape, UNSEEN
     for i, image in enumerate(images):
         if image.ndim not in (2, 3) or not image.size:
-            raise ValueError(
-                f"Image {i} of the list has shape {image.shape}; expected (H, W) or (H, W, C)."
-            )
+            came = f"has shape {image.shape}" if image.ndim or X[i] is not None else "is None"
+            raise ValueError(f"Image {i} of the list {came}; expected (H, W) or (H, W, C).")
         _check_dtype(request, image.dtype)
         if shape is None and image.ndim == 3:
             _refuse_channels_first(image.shape, f"Image {i} of the list, of shape {image.shape},")
         values |= _range_of_image(image, i)
-    channels = {1 if image.ndim == 2 else image.shape[-1] for image in images}
-    if len(channels) > 1:
+    channels = [1 if image.ndim == 2 else image.shape[-1] for image in images]
+    usual = max(channels, key=channels.count)
+    other = next((i for i, n in enumerate(channels) if n != usual), None)
+    if other is not None:
         raise ValueError(
-            f"All images of a list must have the same number of channels, got {sorted(channels)}."
+            "All images of a list must have the same number of channels, but image "
+            f"{other} has {channels[other]}, most have {usual}. Convert it, for example "
+            "with PIL's image.convert('RGB')."
         )
     if shape is not None:
         wrong = [i for i, image in enumerate(images) if (*image.shape, 1)[:3] != shape]
@@ -121,7 +124,7 @@ def list_source(X: Any, request: Request) -> ListSource:
                 f"image_shape={shape} was given, but image {wrong[0]} of the list has shape "
                 f"{images[wrong[0]].shape}."
             )
-    return ListSource(images, channels.pop(), values)
+    return ListSource(images, usual, values)
 
 
 def is_array_on_disk(X: Any) -> bool:
@@ -139,9 +142,12 @@ def array_source(X: Any, request: Request) -> ArraySource:
 
 def _in_memory(X, request):
     """An in-memory X as NumPy's array, checked for everything but its values and axes."""
-    if torch.is_tensor(X):
-        X = X.detach().cpu()
-        X = (X.float() if X.dtype is torch.bfloat16 else X).numpy()
+    X = _as_numpy(X) if torch.is_tensor(X) else X
+    if isinstance(X, list | tuple) and not len(X):
+        raise ValueError(
+            "X is an empty list: expected images, at least one, or rows. Were no files found in "
+            "the folder that was meant?"
+        )
     ndim = getattr(X, "ndim", None)
     if ndim is not None and ndim > 2:
         _check_dtype(request, X.dtype)
@@ -152,6 +158,14 @@ def _in_memory(X, request):
         if request.reset:
             return check_array(X, input_name="X", estimator=request.estimator, **check)
         return validate_data(request.estimator, X, reset=False, **check)
+
+
+def _as_numpy(image):
+    """NumPy's array of an array, a tensor on any device, or the like."""
+    if torch.is_tensor(image):
+        image = image.detach().cpu()
+        image = (image.float() if image.dtype is torch.bfloat16 else image).numpy()
+    return np.asarray(image)
 
 
 def _source_of_rows(X, request):

@@ -10,6 +10,7 @@ from sklearn.utils.random import sample_without_replacement
 from .._core.contrast import contrast_normalize
 from .._core.patches import PatchGrid, patches_at
 from .._utils.memory import read_bytes
+from .._utils.tensors import shared_tensor
 from .._utils.validation import as_pair
 from .base import ImageSource
 
@@ -144,7 +145,7 @@ def cut_patches(
         target = np.concatenate([np.arange(ends[i] - counts[i], ends[i]) for i in index])
         which, places, target = which.to(device), places.to(device), torch.from_numpy(target)
         for group, rows in zip(groups, patches, strict=True):
-            seen = batch if group is None else batch[..., torch.from_numpy(group).to(device)]
+            seen = batch if group is None else batch[..., shared_tensor(group).to(device)]
             rows[target.to(device)] = patches_at(seen, which, places, grid)
         if on_batch is not None:
             on_batch()

@@ -86,9 +86,10 @@ def is_dataset(X: Any) -> bool:
 def dataset_source(X: Dataset, request: Request) -> DatasetSource:
     """The source of a map-style torch Dataset."""
     if not hasattr(X, "__len__") or len(X) == 0:
+        folder = f" of {str(X.root)!r}" if hasattr(X, "root") else ""
         raise ValueError(
             "A Dataset with a length of at least one, whose items have numbers, is needed, "
-            f"got {type(X).__name__}."
+            f"got {type(X).__name__}{folder}."
         )
     source = DatasetSource(X)
     shape = request.image_shape

@@ -1,5 +1,7 @@
 """How much memory a step may take: what is best for the caches, within scikit-learn's limit."""
 
+import os
+
 import torch
 from sklearn import get_config
 
@@ -31,3 +33,11 @@ def scratch_bytes(device: torch.device) -> tuple[int, int]:
     if device.type != "cpu":
         return half, half
     return min(half, _CPU_COLUMN_BYTES), min(half, _CPU_CODE_BYTES)
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory of the machine, or None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not a Unix
+        return None

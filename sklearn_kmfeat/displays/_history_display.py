@@ -79,7 +79,7 @@ class HistoryDisplay:
         ax : matplotlib Axes, default=None
             The axes to draw into. `None`: a new figure.
 
-        keys : list of str, default=None
+        keys : str or list of str, default=None
             The quantities to draw. `None`: all that are numbers, but for seconds.
 
         line_kw : dict, default=None
@@ -89,11 +89,20 @@ class HistoryDisplay:
         -------
         self : HistoryDisplay
             The display.
+
+        Raises
+        ------
+        ValueError
+            For a key that the history does not have.
         """
         curves = _curves(self.history)
         epochs = curves.pop("epoch", None)
         if keys is None:
             keys = [key for key in curves if not key.startswith("seconds")]
+        keys = [keys] if isinstance(keys, str) else list(keys)
+        unknown = [key for key in keys if key not in curves]
+        if unknown:
+            raise ValueError(f"keys must be among {list(curves)}, got {unknown}.")
         losses = [key for key in keys if "loss" in key]
         scores = [key for key in keys if "loss" not in key]
 

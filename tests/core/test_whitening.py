@@ -3,7 +3,13 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from sklearn_kmfeat._core.whitening import CHUNK_BYTES, Moments, Whitening, zca_matrices
+from sklearn_kmfeat._core.whitening import (
+    CHUNK_BYTES,
+    Moments,
+    Whitening,
+    check_size,
+    zca_matrices,
+)
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -203,3 +209,11 @@ def test_a_small_direction_that_is_no_rounding_is_kept():
 def test_rounding_of_a_sum_is_that_of_the_coarser_rows():
     coarse, fine = (Moments.of(torch.ones(2, 2, dtype=each)) for each in (torch.half, torch.double))
     assert (coarse + fine).rounding == (fine + coarse).rounding == torch.finfo(torch.half).eps
+
+
+def test_a_covariance_that_does_not_fit_is_refused():
+    check_size(1000, memory=40_000_000)
+    with pytest.raises(ValueError, match=r"rows of 1001 values takes 0.0401 GB.*PCA\("):
+        check_size(1001, memory=40_000_000)
+    with pytest.raises(ValueError, match=r"rows of 3000000 values takes 3.6e\+05 GB"):
+        Moments.zero(3_000_000)

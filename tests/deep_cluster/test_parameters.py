@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat._deep_cluster.networks import NETWORKS
 from sklearn_kmfeat._deep_cluster.parameters import class_indices, clusters_projections
 from sklearn_kmfeat._deep_cluster.views import AUGMENTATIONS, RandomView
@@ -67,3 +68,10 @@ class Negative(RandomView):
 
     def transform(self, images, params):
         return images * params["maps"][:, None, None, None]
+
+
+@pytest.mark.parametrize("callbacks", [["tqdm"], [None], [("name", "tqdm")], [3]])
+def test_callbacks_that_are_none(callbacks):
+    estimator = DeepClusterEstimator(2, callbacks=callbacks)
+    with pytest.raises(TypeError, match=r"callbacks of skorch.*got .*For a progress bar"):
+        estimator.fit(np.zeros((4, 8, 8), np.uint8))

@@ -4,7 +4,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 
-from sklearn_kmfeat import ContrastNormalizer, ZCAWhitener
+from sklearn_kmfeat import ContrastNormalizer, ConvKMeans, KMeansFilterLearner, ZCAWhitener
 from sklearn_kmfeat._core.whitening import Moments
 
 
@@ -145,3 +145,20 @@ def test_after_contrast_normalisation_float32_agrees_with_float64(eps):
     expected = pipeline.fit_transform(rows / 255.0)
     found = pipeline.fit_transform((rows / 255).astype(np.float32))
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_too_many_columns_are_refused_at_once(method):
+    images = np.broadcast_to(np.uint8(3), (2, 1000, 1000, 3))
+    with pytest.raises(ValueError, match=r"rows of 3000000 values takes .* GB"):
+        getattr(ZCAWhitener(), method)(images)
+
+
+def test_too_large_patches_are_refused_at_once():
+    images = np.broadcast_to(np.uint8(3), (2, 1000, 1000, 3))
+    for learner in (
+        KMeansFilterLearner(2, patch_size=1000, pool_grid=1),
+        ConvKMeans(2, patch_size=900, window_size=1000),
+    ):
+        with pytest.raises(ValueError, match="Whitening rows of"):
+            learner.fit(images)

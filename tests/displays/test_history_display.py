@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from sklearn_kmfeat.displays import (
     HistoryDisplay,
@@ -34,3 +35,10 @@ class TestHistoryDisplay:
     def test_from_estimator(self):
         display = HistoryDisplay.from_estimator(SimpleNamespace(history_={"loss": [3, 2]}))
         np.testing.assert_array_equal(display.lines_["loss"].get_ydata(), [3, 2])
+
+
+def test_one_key_is_a_name_and_no_letters():
+    history = [{"epoch": 1, "loss": 2.0, "nmi": 0.1}, {"epoch": 2, "loss": 1.0, "nmi": 0.3}]
+    assert list(HistoryDisplay(history).plot(keys="loss").lines_) == ["loss"]
+    with pytest.raises(ValueError, match=r"keys must be among .*'nmi'.*, got \['accuracy'\]"):
+        HistoryDisplay(history).plot(keys=["loss", "accuracy"])

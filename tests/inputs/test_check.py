@@ -1,4 +1,5 @@
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from sklearn.base import BaseEstimator
@@ -323,11 +324,11 @@ def test_other_dtypes(dtype):
         (np.zeros(4), "Expected 2D array, got 1D array"),
         (np.zeros(()), "Expected 2D array, got scalar array"),
         (np.zeros((2, 4, 4, 3, 1)), r"X must be images .* got an array of shape \(2, 4, 4, 3, 1\)"),
-        ([], "Expected 2D array, got 1D array"),
+        ([], "X is an empty list"),
         ([np.zeros((4, 4)), np.zeros((0, 4))], r"Image 1 of the list has shape \(0, 4\)"),
         ([np.zeros((4, 4)), np.zeros(4)], r"Image 1 of the list has shape \(4,\); expected"),
         ([np.zeros((4, 4, 3, 1))], r"Image 0 of the list has shape \(4, 4, 3, 1\)"),
-        ([np.zeros((4, 4, 3)), np.zeros((4, 4))], r"same number of channels, got \[1, 3\]"),
+        ([np.zeros((4, 4, 3)), np.zeros((4, 4))], "same number of channels, but image 1 has 1"),
         ([[[1.0, 2.0], [3.0, 4.0]]], "dim 3"),
     ],
 )
@@ -465,3 +466,102 @@ def test_flattened_images_after_images():
     assert reader.check(ROWS).shape == (4, 5, 1)
     with pytest.raises(ValueError, match="X has 21 features"):
         reader.check(np.zeros((2, 21)))
+
+
+def test_messages_name_the_image():
+    grey, colour = np.ones((5, 4)), np.ones((5, 4, 3))
+    with pytest.raises(ValueError, match="but image 2 has 1, most have 3"):
+        Reader().fit([colour, colour, grey, colour])
+    for images in ([None, colour], [colour, None], [None, grey, grey]):
+        where = [image is None for image in images].index(True)
+        with pytest.raises(ValueError, match=f"Image {where} of the list is None"):
+            Reader().fit(images)
+    with pytest.raises(ValueError, match=r"Image 1 of the list has shape \(3,\)"):
+        Reader().fit([colour, np.ones(3)])
+    for empty in ([], ()):
+        with pytest.raises(ValueError, match=r"empty list: .*Were no files found"):
+            Reader().fit(empty)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_where_a_value_is_not_finite(value):
+    word = "NaN" if np.isnan(value) else "infinity"
+    images = np.zeros((6, 4, 5, 3))
+    images[4, 1, 2, 0] = value
+    place = "row 1, column 2, channel 0"
+    with pytest.raises(ValueError, match=f"X contains {word} in image 4, at {place}") as raised:
+        Reader().fit(images)
+    assert "HistGradientBoosting" not in str(raised.value)
+    with pytest.raises(ValueError, match=rf"X\[4\] contains {word} at {place}"):
+        Reader().fit(list(images))
+    with pytest.raises(ValueError, match=f"X contains {word} in row 4, column 21"):
+        Reader().fit(images.reshape(6, -1))
+    with pytest.raises(ValueError, match=f"X contains {word} in row 4, column 21"):
+        Reader().fit(images.reshape(6, -1).tolist())
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_tensors_of_any_kind(as_list):
+    images = torch.arange(2 * 20.0).view(2, 4, 5)
+    for tensor in (images, images.clone().requires_grad_(), images.bfloat16()):
+        X = list(tensor) if as_list else tensor
+        assert Reader().fit(X).image_shape_[2] == 1
+
+
+class Few(torch.utils.data.Dataset):
+    def __init__(self, *items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["u2", "i4", "f4", "f8"])
+def test_byte_order(kind, order):
+    images = np.random.RandomState(0).randint(0, 2000, (3, 5, 4))
+    foreign = images.astype(order + kind)
+    for X in (foreign, list(foreign), Few(*foreign)):
+        source = check_images(Reader(), X)
+        np.testing.assert_array_equal(source.read(np.arange(3))[..., 0], images)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L", "I", "F", "L", "1"])
+def test_modes_of_pil(mode):
+    numbers = np.random.RandomState(0).randint(0, 2, (5, 4)) * (1 if mode == "1" else 200)
+    image = PIL.Image.fromarray(numbers.astype(np.int32)).convert("I")
+    image = image.convert(mode)
+    source = check_images(Reader(), Few(image, image))
+    expected = np.asarray(image.convert("I") if mode.startswith("I;") else image)
+    np.testing.assert_array_equal(source.read(np.array([1]))[0, ..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "message"),
+    [
+        (np.zeros((4, 4), complex), TypeError, "Image 1 of the Dataset has the dtype complex128"),
+        (torch.zeros(1, 4, 4, dtype=torch.cfloat), TypeError, "has the dtype torch.complex64"),
+        (np.full((4, 4), "a"), TypeError, "expected integers or floats"),
+        (np.zeros((0, 4)), ValueError, "Image 1 of the Dataset has no pixels"),
+        (torch.zeros(1, 4, 0), ValueError, "has no pixels: its shape is"),
+        (np.full((4, 4), 1e30), ValueError, "Image 1 of the Dataset has values up to 1e"),
+    ],
+)
+def test_items_of_a_dataset(item, error, message):
+    first = np.zeros((4, 4), np.float32)
+    with pytest.raises(error, match=message):
+        check_images(Reader(), Few(first, item)).read(np.array([1]))
+    first_bad = message.replace("Image 1", "Image 0")
+    if "1e" not in message:
+        with pytest.raises(error, match=first_bad):
+            Reader().fit(Few(item, first))
+
+
+def test_an_empty_dataset_names_its_folder():
+    empty = Few()
+    empty.root = "photos/summer"
+    with pytest.raises(ValueError, match="got Few of 'photos/summer'"):
+        Reader().fit(empty)
