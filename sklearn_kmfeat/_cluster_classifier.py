@@ -11,16 +11,9 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d, ge
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from ._utils.labels import of_one_type, read_labels, refuse_unknown, to_numpy
 from ._utils.version import Versioned
-from .metrics import (
-    STRATEGIES,
-    match_clusters,
-    of_one_type,
-    purity_score,
-    read_labels,
-    refuse_unknown,
-    to_numpy,
-)
+from .metrics import STRATEGIES, match_clusters, purity_score
 
 
 class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -113,11 +106,14 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         default = _most_frequent(y)
         match = match_clusters(y, labels[known], self.strategy)
         match = _complete(match, labels, centers_of(clusterer), default)
-        self.clusterer_ = clusterer
-        self.classes_ = np.unique(y)
-        self.purity_ = purity_score(y, labels[known])
-        self.match_ = match
-        self._default_class = default
+        fitted = {
+            "clusterer_": clusterer,
+            "classes_": np.unique(y),
+            "purity_": purity_score(y, labels[known]),
+            "match_": match,
+            "_default_class": default,
+        }
+        self.__dict__.update(fitted)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -15,7 +15,7 @@ ARROWS = {
     "_utils": set(),
     "_core": {"_utils"},
     "_inputs": {"_core", "_utils"},
-    "metrics": set(),
+    "metrics": {"_utils"},
     "datasets": set(),
     "_dictionary": {"_inputs", "_core", "_utils"},
     "_deep_cluster": {"_inputs", "_core", "_utils", "metrics"},

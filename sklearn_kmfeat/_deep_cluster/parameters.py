@@ -14,6 +14,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from .._utils.labels import of_one_type, read_labels, refuse_unknown
 from .._utils.validation import NON_NEGATIVE, POSITIVE_INT, names_in
 from .heads import HEADS, heads_that
 from .networks import NETWORKS
@@ -112,7 +113,9 @@ def class_indices(y: Any, n_images: int) -> np.ndarray | None:
     """Classes of any kind as ints (n,), or None for None."""
     if y is None:
         return None
+    y, unknown = read_labels(y)
     y = column_or_1d(y)
     if len(y) != n_images:
         raise ValueError(f"y has {len(y)} classes for {n_images} images.")
-    return np.unique(y, return_inverse=True)[1]
+    refuse_unknown(unknown, "y", "X")
+    return np.unique(of_one_type(y, "y"), return_inverse=True)[1]

@@ -27,6 +27,7 @@ from .._inputs.check import check_images, set_fitted
 from .._inputs.sampling import cut_patches, draw_locations, even_counts, images_per_batch
 from .._utils.device import deterministic_cudnn, resolve_device
 from .._utils.generators import OwnGenerators
+from .._utils.labels import of_one_type, read_labels, refuse_unknown
 from .._utils.settings import standard_settings
 from .._utils.validation import POSITIVE_INT
 from .._utils.version import Versioned
@@ -300,7 +301,10 @@ class ChannelConnections(Versioned, BaseEstimator):
                 'ChannelConnections(method="supervised") learns from labels: fit requires y to be '
                 "passed, but the target y is None."
             )
+        y, unknown = read_labels(y)
         y = column_or_1d(y, warn=True)
+        refuse_unknown(unknown, "y", "X")
+        y = of_one_type(y, "y")
         check_array(y, ensure_2d=False, dtype=None, input_name="y")
         if len(y) != len(images):
             raise ValueError(f"X holds {len(images)} images, but y has {len(y)} labels.")
