@@ -66,6 +66,7 @@ class BagOfPatches(PatchDictionary):
         As in `KMeansFilterLearner`.
     random_state : int, RandomState or None, default=None
         Decides which patches are drawn and where k-means starts.
+        With one seed the dictionary is the same to the bit, whatever the number of threads.
     verbose : int, default=0
         1 writes a line per iteration.
 

@@ -98,6 +98,7 @@ class ConvKMeans(PatchDictionary):
     random_state : int, RandomState or None, default=None
         Decides which windows are drawn, where k-means starts, and `connections` where
         they have no random state of their own.
+        With one seed the dictionary is the same to the bit, whatever the number of threads.
     verbose : int, default=0
         1 writes a line per iteration.
 

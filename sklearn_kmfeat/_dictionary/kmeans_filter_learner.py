@@ -82,6 +82,7 @@ class KMeansFilterLearner(PatchDictionary):
         call runs.
     random_state : int, RandomState or None, default=None
         Decides which patches are drawn and where k-means starts.
+        With one seed the dictionary is the same to the bit, whatever the number of threads.
     verbose : int, default=0
         1 writes a line per iteration. For progress bars:
         ``learner.set_callbacks(sklearn.callback.ProgressBar())``.
