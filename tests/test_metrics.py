@@ -1,9 +1,23 @@
-import numpy as np
-import pytest
-from scipy.signal import correlate2d
-from sklearn.metrics import accuracy_score
+from itertools import permutations
 
-from sklearn_kmfeat.metrics import filter_redundancy, match_clusters, purity_score
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.signal import correlate2d
+from sklearn import config_context
+from sklearn.metrics import accuracy_score
+from sklearn.metrics.cluster import contingency_matrix
+
+from sklearn_kmfeat.metrics import (
+    clustering_accuracy_score,
+    filter_redundancy,
+    match_clusters,
+    purity_score,
+)
+
+SCORES = [clustering_accuracy_score, match_clusters, purity_score]
 
 # What the cats-and-dogs project that this library starts from found in its two clusters.
 DOGS_AND_CATS = {"dog": (4627, 1379), "cat": (2765, 3231)}
@@ -76,6 +90,8 @@ def test_integer_weights_repeat_the_samples(random_labels):
     assert match_clusters(labels_true, labels_pred, sample_weight=weight) == match_clusters(
         *repeated
     )
+    found = clustering_accuracy_score(labels_true, labels_pred, sample_weight=weight)
+    assert found == clustering_accuracy_score(*repeated)
 
 
 def test_adjusted_runs_from_no_information_to_pure():
@@ -116,8 +132,6 @@ def test_hungarian_leaves_surplus_classes_without_a_cluster():
 
 
 def test_hungarian_agrees_with_trying_every_pairing(random_labels):
-    from itertools import permutations
-
     labels_true, labels_pred, weight = random_labels
     labels_pred = labels_pred % 5
     match = match_clusters(labels_true, labels_pred, "hungarian", sample_weight=weight)
@@ -127,6 +141,151 @@ def test_hungarian_agrees_with_trying_every_pairing(random_labels):
         for classes in permutations(np.unique(labels_true))
     )
     assert agreement == pytest.approx(best)
+
+
+def naive_accuracy(labels_true, labels_pred, weight):
+    """Try every way to give the clusters different classes, or none."""
+    clusters = sorted(set(labels_pred) - {-1})
+    nothing = [object() for _ in clusters]
+    best = 0.0
+    for classes in permutations([*sorted(set(labels_true)), *nothing], len(clusters)):
+        match = dict(zip(clusters, classes, strict=True))
+        right = [match.get(k) == c for c, k in zip(labels_true, labels_pred, strict=True)]
+        best = max(best, weight[right].sum())
+    return best / weight.sum()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_accuracy_equals_trying_every_match(seed):
+    rng = np.random.RandomState(seed)
+    labels_true = rng.randint(-1, rng.randint(1, 4), size=30)
+    labels_pred = rng.randint(rng.randint(-1, 1), rng.randint(1, 5), size=30)
+    for weight in (np.ones(30), rng.rand(30)):
+        found = clustering_accuracy_score(labels_true, labels_pred, sample_weight=weight)
+        assert found == pytest.approx(naive_accuracy(labels_true, labels_pred, weight), abs=1e-12)
+        assert found <= purity_score(labels_true, labels_pred, sample_weight=weight) + 1e-12
+
+
+@pytest.mark.parametrize("n_clusters", [3, 10, 40])
+def test_accuracy_equals_a_match_on_a_square_table(n_clusters):
+    rng = np.random.RandomState(n_clusters)
+    labels_true, labels_pred = rng.randint(10, size=500), rng.randint(n_clusters, size=500)
+    square = np.zeros((40, 40))
+    square[:10, :n_clusters] = contingency_matrix(labels_true, labels_pred)
+    expected = square[linear_sum_assignment(-square)].sum() / 500
+    assert clustering_accuracy_score(labels_true, labels_pred) == expected
+
+
+def test_accuracy_does_not_depend_on_names(random_labels):
+    labels_true, labels_pred, weight = random_labels
+    expected = clustering_accuracy_score(labels_true, labels_pred, sample_weight=weight)
+    names, numbers = np.array(list("kfaxb")), np.random.RandomState(1).permutation(7) * 10 - 9
+    for classes, clusters in [
+        (names[labels_true + 2], numbers[labels_pred]),
+        (labels_true * 3.0, labels_pred.astype(str)),
+        (labels_true.tolist(), np.array(list("abcdefg"), dtype=object)[labels_pred]),
+        (labels_pred, labels_true + 2),  # only noise knows which are the classes
+    ]:
+        found = clustering_accuracy_score(classes, clusters, sample_weight=weight)
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_left_over_clusters_count_as_wrong():
+    labels_true, labels_pred = ["a"] * 10, [0] * 7 + [1] * 3
+    assert clustering_accuracy_score(labels_true, labels_pred) == 0.7
+    match = match_clusters(labels_true, labels_pred, "hungarian")
+    assert match == {0: "a", 1: "a"}  # so that all of its classes are right
+    labels_true, labels_pred = labels_from({"a": (5, 2, 3), "b": (0, 4, 2)})
+    assert clustering_accuracy_score(labels_true, labels_pred) == 9 / 16
+    assert clustering_accuracy_score(*labels_from({"a": (5, 1), "b": (0, 4), "c": (1, 1)})) == 0.75
+    assert clustering_accuracy_score(*labels_from(DOGS_AND_CATS)) == (4627 + 3231) / 12002
+
+
+def test_noise_is_wrong_for_the_accuracy_and_a_cluster_for_the_others():
+    labels_true = ["a", "a", "a", "b", "b", "b"]
+    labels_pred = [0, 0, 0, -1, -1, 1]
+    assert clustering_accuracy_score(labels_true, labels_pred) == 4 / 6
+    assert clustering_accuracy_score(labels_true, np.array(labels_pred, dtype=float)) == 4 / 6
+    assert clustering_accuracy_score(labels_true, [-1] * 6) == 0.0
+    assert clustering_accuracy_score([-1, -1, 0], [-1, -1, 0]) == 1 / 3
+    assert clustering_accuracy_score([-1, -1, 0], [5, 5, -2]) == 1.0
+    assert purity_score(labels_true, labels_pred) == 1.0
+    for strategy in ("majority", "hungarian"):
+        match = match_clusters(labels_true, labels_pred, strategy)
+        assert match == {-1: "b", 0: "a", 1: "b"}
+
+
+def polars_series(values):
+    return pytest.importorskip("polars").Series(values)
+
+
+def with_instead(unknown):
+    return lambda values: [unknown if value is None else value for value in values]
+
+
+def masked(values):
+    return np.ma.masked_array(with_instead(0)(values), [value is None for value in values])
+
+
+with_nan = with_instead(np.nan)
+UNKNOWN = {
+    "list": list,
+    "list of nan": with_nan,
+    "list of NA": with_instead(pd.NA),
+    "list of NaT": with_instead(pd.NaT),
+    "objects": lambda values: np.array(values, dtype=object),
+    "objects with nan": lambda values: np.array(with_nan(values), dtype=object),
+    "masked": masked,
+    "pandas": pd.Series,
+    "pandas category": lambda values: pd.Series(values, dtype="category"),
+    "pandas nullable": lambda values: pd.Series(values).convert_dtypes(),
+    "polars": polars_series,
+}
+UNKNOWN_NUMBERS = UNKNOWN | {
+    "array": lambda values: np.array(with_nan(values)),
+    "float32": lambda values: np.array(with_nan(values), dtype=np.float32),
+    "Int64": lambda values: pd.array(values, dtype="Int64"),
+    "tensor": lambda values: torch.tensor(with_nan(values)),
+    "list of tensors": lambda values: list(torch.tensor(with_nan(values))),
+}
+
+
+@pytest.mark.parametrize("function", SCORES)
+@pytest.mark.parametrize("form", UNKNOWN_NUMBERS)
+def test_unknown_numbers_are_refused(function, form):
+    unknown = UNKNOWN_NUMBERS[form]([0, None, 1, None, 1])
+    for name, labels in [("labels_true", (unknown, [0] * 5)), ("labels_pred", ([0] * 5, unknown))]:
+        message = rf"{name} must hold known labels only, got 2 unknown .* of 5\. .* known = "
+        with pytest.raises(ValueError, match=message):
+            function(*labels)
+
+
+@pytest.mark.parametrize("form", UNKNOWN)
+def test_unknown_strings_are_refused(form):
+    with pytest.raises(ValueError, match="labels_true must hold known labels only, got 1 unknown"):
+        purity_score(UNKNOWN[form](["a", None, "b", "b"]), [0] * 4)
+
+
+@pytest.mark.parametrize("form", UNKNOWN_NUMBERS)
+def test_known_labels_of_any_container(form):
+    labels_true, labels_pred = [0, 1, 1, 2, 2, 2], [0, 0, 1, 1, 2, 2]
+    both = UNKNOWN_NUMBERS[form](labels_true), UNKNOWN_NUMBERS[form](labels_pred)
+    assert clustering_accuracy_score(*both) == 4 / 6
+    assert match_clusters(*both) == {0: 0, 1: 1, 2: 2}
+
+
+@pytest.mark.parametrize("array_api_dispatch", [False, True])
+def test_tensors_give_the_numbers_of_arrays(random_labels, array_api_dispatch, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # scikit-learn asks for it
+    labels_true, labels_pred, weight = random_labels
+    tensors = [torch.from_numpy(labels) for labels in random_labels]
+    for score in (clustering_accuracy_score, purity_score):
+        expected = score(labels_true, labels_pred, sample_weight=weight)
+        with config_context(array_api_dispatch=array_api_dispatch):
+            for kind in (torch.int8, torch.int64, torch.float32, torch.bfloat16):
+                classes, clusters = (labels.to(kind) for labels in tensors[:2])
+                found = score(classes, clusters, sample_weight=tensors[2].requires_grad_())
+                assert found == expected
 
 
 def test_match_is_made_of_python_scalars_in_sorted_order():
@@ -141,12 +300,15 @@ def test_match_is_made_of_python_scalars_in_sorted_order():
         ([0, 1], [0, 1, 1], "inconsistent numbers of samples"),
         ([], [], "minimum of 1 is required"),
         ([[0, 1]], [[0, 1]], "must be 1D"),
+        ([[0], [1]], [0, 1], r"must be 1D: shape is \(2, 1\). Use np.ravel\(labels_true\)"),
+        (None, [0, 1], "must be 1D"),
+        ([1, "a"], [0, 1], "labels_true must be all strings or all numbers, got strings and 1"),
         ([0.5, 1.5], [0, 1], "continuous"),
         ([0, 1], [0.1, 0.2], "continuous"),
         ([0, np.nan], [0, 1], "labels_true must hold known labels only, got 1 unknown .* of 2"),
     ],
 )
-@pytest.mark.parametrize("function", [purity_score, match_clusters])
+@pytest.mark.parametrize("function", SCORES)
 def test_bad_labels(function, labels_true, labels_pred, message):
     with pytest.raises(ValueError, match=message):
         function(labels_true, labels_pred)

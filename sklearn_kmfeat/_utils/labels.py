@@ -31,14 +31,16 @@ def read_labels(labels: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _as_objects(labels, array):
+    """Read labels again, as objects, where they are not an array of one type to begin with."""
     if array.dtype.kind == "T":
         return array.astype(object)
-    to_list = getattr(labels, "to_list", getattr(labels, "tolist", None))
-    if isinstance(labels, np.ndarray | torch.Tensor) or not (
-        to_list or isinstance(labels, list | tuple)
-    ):
+    if isinstance(labels, np.ndarray | torch.Tensor):
         return array
-    return np.array(to_list() if to_list else labels, dtype=object)
+    to_list = getattr(labels, "to_list", getattr(labels, "tolist", None))
+    items = to_list() if to_list else labels
+    if not isinstance(items, list | tuple) or isinstance(items[0], torch.Tensor):
+        return array
+    return np.array(items, dtype=object)
 
 
 def _is_missing(array):
@@ -64,7 +66,7 @@ def of_one_type(labels: np.ndarray, name: str) -> np.ndarray:
         others = [label for label in items if not isinstance(label, str)]
         raise ValueError(
             f"{name} must be all strings or all numbers, got strings and {others[0]!r}. "
-            f"Make them one type: {name} = [str(label) for label in {name}]."
+            "Make them one type, and leave out what stands for unknown."
         )
     return array if array.ndim == 1 else labels
 
