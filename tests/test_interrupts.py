@@ -134,3 +134,47 @@ def test_a_clusterer_that_fails_leaves_the_old_classifier(images):
     with pytest.raises(ValueError, match="NaN"):
         classifier.fit(np.full(images.shape, np.nan), y)
     assert vars(classifier) == before
+
+
+class Raising:
+    """A callback of scikit-learn that raises at its n-th call."""
+
+    def __init__(self, n=None):
+        self.n, self.n_calls = n, 0
+
+    def call(self):
+        self.n_calls += 1
+        if self.n_calls == self.n:
+            raise KeyboardInterrupt
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, **given):
+        self.call()
+
+    def on_fit_task_end(self, estimator, context, **given):
+        self.call()
+
+
+@pytest.mark.filterwarnings("ignore:Interrupted")
+@pytest.mark.parametrize("name", ["learner", "windows", "bag", "reset"])
+def test_a_callback_that_raises(images, others, name):
+    estimator = clone(ESTIMATORS[name])
+    if name == "reset":
+        estimator.set_params(max_epochs=1)
+    counter = Raising()
+    estimator.set_callbacks(counter).fit(images)
+    assert counter.n_calls > 5
+    before = dict(vars(estimator))
+    for n in range(1, counter.n_calls + 1):
+        estimator.set_callbacks(Raising(n))
+        vars(estimator).update(before)
+        try:
+            estimator.fit(others)
+        except KeyboardInterrupt:
+            changed = [name for name in before if vars(estimator).get(name) is not before[name]]
+            assert set(changed) <= {"_skl_callbacks", "_callbacks"}, n

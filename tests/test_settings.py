@@ -1,6 +1,7 @@
 """Other people's settings of the process decide nothing; neither do threads."""
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -273,3 +274,52 @@ def test_a_layer_in_threads(images):
     assert watched.errors == []
     for found in watched.results:
         np.testing.assert_array_equal(found, expected)
+
+
+class Drawing(torch.utils.data.Dataset):
+    """Images that are other ones each time they are read: of torch, NumPy and Python."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        noise = np.random.mtrand._rand.randint(0, 9) + random.randint(0, 9)
+        noise += int(torch.randint(0, 9, (1,)))
+        return (self.images[i] // 2 + 3 * noise).astype(np.uint8)
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_a_dataset_that_draws_for_deep_clusters(images, n_workers):
+    if n_workers and sys.platform == "win32":
+        pytest.skip("no fork")
+    estimator = clone(ESTIMATORS["reset"])
+    workers = {"num_workers": n_workers}
+    if n_workers:
+        workers["multiprocessing_context"] = "fork"
+    params = {f"iterator_{each}__{k}": v for each in ("train", "valid") for k, v in workers.items()}
+    estimator.set_params(net_params={"module__width": 4} | params)
+    before = random.getstate(), np.random.mtrand._rand.get_state()[1].tolist()
+    first = estimator.fit(Drawing(images)).labels_
+    np.testing.assert_array_equal(estimator.predict(Drawing(images)), first)
+    random.random()
+    np.random.mtrand._rand.rand()
+    again = clone(estimator).fit(Drawing(images))
+    np.testing.assert_array_equal(again.labels_, first)
+    np.testing.assert_array_equal(again.cluster_centers_, estimator.cluster_centers_)
+    random.setstate(before[0])
+    assert len(before[1]) == 624
+
+
+@pytest.mark.parametrize("name", ["learner", "windows", "bag", "contrast", "patches"])
+def test_a_dataset_that_draws_for_patches(images, name):
+    estimator = clone(ESTIMATORS[name])
+    with torch.random.fork_rng(devices=[]):
+        before = random.getstate(), torch.get_rng_state().tolist()
+        first = np.asarray(estimator.fit(Drawing(images)).transform(Drawing(images)))
+        assert (random.getstate(), torch.get_rng_state().tolist()) == before
+    reread = np.asarray(estimator.transform(Drawing(images)))
+    np.testing.assert_array_equal(reread, first)
+    np.testing.assert_array_equal(clone(estimator).fit_transform(Drawing(images)), first)

@@ -326,7 +326,7 @@ class DeepClusterEstimator(
             check_parameters(self, len(source))
             batches, shape = image_batches(source, self.input_size, device)
             classes = class_indices(y, len(batches))
-            progress = FitProgress(self, X)
+            progress = FitProgress(self, X, y)
             net, fingerprint = net_to_train(self, batches, shape, device)
             if self.layer not in _SPACES:
                 check_layer(net, self.layer, _SPACES)

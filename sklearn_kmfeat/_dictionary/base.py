@@ -162,7 +162,7 @@ class PatchDictionary(
         if self._expects_images:
             warn_if_flattened(self, source)
         chosen = self._seen(source) | self._choose(X, y, source, rng)
-        progress = FitProgress(self, X)
+        progress = FitProgress(self, X, y)
 
         def preview(part: Part) -> dict:
             return self._fitted([part], chosen)

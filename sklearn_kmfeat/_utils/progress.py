@@ -19,15 +19,15 @@ class FitProgress:
     Parameters
     ----------
     estimator : estimator with CallbackSupportMixin
-    X : object
+    X, y : object
         Handed to the callbacks.
     """
 
-    def __init__(self, estimator: Any, X: Any):
+    def __init__(self, estimator: Any, X: Any, y: Any = None):
         self.estimator = estimator
-        self.X = X
+        self.given = {"estimator": estimator, "X": X, "y": y}
         self.root = estimator._init_callback_context(max_subtasks=None)
-        self.root.call_on_fit_task_begin(estimator=estimator, X=X)
+        self.root.call_on_fit_task_begin(**self.given)
 
     def task(self, name: str, max_subtasks: int | None) -> "Task":
         """Begin a task of the fit."""
@@ -35,9 +35,7 @@ class FitProgress:
 
     def end(self, attributes: Callable[[], dict]) -> None:
         """End the fit; `attributes` is a function that gives the fitted ones."""
-        self.root.call_on_fit_task_end(
-            estimator=self.estimator, X=self.X, reconstruction_attributes=attributes
-        )
+        self.root.call_on_fit_task_end(**self.given, reconstruction_attributes=attributes)
 
 
 class Task:
@@ -53,7 +51,7 @@ class Task:
         self.context = self.progress.root.subcontext(
             task_name=self.name, max_subtasks=self.max_subtasks
         )
-        self.context.call_on_fit_task_begin(estimator=self.progress.estimator, X=self.progress.X)
+        self.context.call_on_fit_task_begin(**self.progress.given)
         return self
 
     def step(self, note: str = "", attributes: Callable[[], dict] | None = None) -> bool:
@@ -67,12 +65,10 @@ class Task:
             Gives the fitted attributes as if the fit ended here.
         """
         self.n_steps += 1
-        estimator, X = self.progress.estimator, self.progress.X
+        estimator, given = self.progress.estimator, self.progress.given
         leaf = self.context.subcontext(task_name=f"{self.name} step")
-        leaf.call_on_fit_task_begin(estimator=estimator, X=X)
-        stop = leaf.call_on_fit_task_end(
-            estimator=estimator, X=X, reconstruction_attributes=attributes
-        )
+        leaf.call_on_fit_task_begin(**given)
+        stop = leaf.call_on_fit_task_end(**given, reconstruction_attributes=attributes)
         if estimator.verbose:
             total = "" if self.max_subtasks is None else f"/{self.max_subtasks}"
             report(estimator, f"{self.name} {self.n_steps}{total}{note}")
@@ -80,7 +76,7 @@ class Task:
 
     def __exit__(self, kind, error, trace):
         if kind is None:
-            self.context.call_on_fit_task_end(estimator=self.progress.estimator, X=self.progress.X)
+            self.context.call_on_fit_task_end(**self.progress.given)
 
 
 def report(estimator: Any, message: str) -> None:
