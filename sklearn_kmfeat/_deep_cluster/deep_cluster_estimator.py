@@ -22,6 +22,7 @@ from .._inputs.check import check_images, remember, warn_if_flattened
 from .._utils.device import matmul_precision, resolve_device
 from .._utils.generators import preserved_generators, seed_generators
 from .._utils.progress import FitProgress
+from .checkpoint_file import reserved
 from .clustering import simple_silhouette
 from .final import fitted_attributes
 from .layers import check_layer, layer_rows, layer_width
@@ -132,8 +133,8 @@ class DeepClusterEstimator(
         (AMX, AVX-512: an epoch of the small network takes a quarter less time); on others it
         changes nothing. For k-means as in `KMeansFilterLearner`.
     checkpoint : path-like or None, default=None
-        A file that is written after each epoch. If it exists already, from the same parameters
-        and images, `fit` continues from it.
+        A file that is written after each epoch, by one `fit` at a time. If it exists already,
+        from the same parameters and images, `fit` continues from it.
     callbacks : list or None, default=None
         Callbacks of skorch, such as ``EarlyStopping(monitor="train_loss")``; if one stops the
         training, `fit` warns. Their state is not part of a checkpoint. `LRScheduler` does not
@@ -312,6 +313,7 @@ class DeepClusterEstimator(
             matmul_precision(self.precision),
             torch.inference_mode(False),
             torch.enable_grad(),
+            reserved(self.checkpoint) as file,
         ):
             source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
             warn_if_flattened(self, source)
@@ -319,7 +321,7 @@ class DeepClusterEstimator(
             check_parameters(self, len(batches))
             classes = class_indices(y, len(batches))
             progress = FitProgress(self, X)
-            net, fingerprint = net_to_train(self, batches, shape, device)
+            net, fingerprint = net_to_train(self, batches, shape, device, file)
             if self.layer not in _SPACES:
                 check_layer(net, self.layer, _SPACES)
                 layer_width(net, self.layer, shape)
@@ -333,7 +335,7 @@ class DeepClusterEstimator(
                 attributes = fitted_attributes(net, batches, shape, self.n_clusters, on_projection)
                 return known | attributes
 
-            finished = train(self, net, batches, classes, progress, fingerprint, fitted)
+            finished = train(self, net, batches, classes, progress, file, fingerprint, fitted)
             attributes = fitted()
         progress.end(lambda: attributes)
         warn_of_other_n_epochs(attributes["n_iter_"], self.max_epochs, finished)
