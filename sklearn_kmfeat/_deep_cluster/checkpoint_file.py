@@ -50,10 +50,29 @@ def reserved(path: str | os.PathLike | None) -> Iterator[Path | None]:
     if path is None:
         yield None
         return
-    try:
+    with _named(path):
         path = Path(os.path.realpath(path))
         _check_place(path)
         lock = _lock(_beside(path, "lock"))
+    process = os.getpid()
+    try:
+        with _named(path):
+            if lock is not None:
+                _remove_leftovers(path)
+            # By the owner of the lock alone: another would remove it as a leftover.
+            _try_to_write(path)
+        yield path
+    finally:
+        # A child that was forked meanwhile has closed its own and must leave that of its parent.
+        if lock is not None and os.getpid() == process:
+            _unlock(lock, _beside(path, "lock"))
+
+
+@contextmanager
+def _named(path):
+    """Errors of the same kind, with the name of the checkpoint and what to do."""
+    try:
+        yield
     except BlockingIOError as error:
         raise BlockingIOError(
             error.errno,
@@ -61,16 +80,11 @@ def reserved(path: str | os.PathLike | None) -> Iterator[Path | None]:
             "process or in another one. Wait until it ends, or choose another path for this one.",
         ) from None
     except OSError as error:
-        raise _cannot_be_written(path, error) from error
-    process = os.getpid()
-    try:
-        if lock is not None:
-            _remove_leftovers(path)
-        yield path
-    finally:
-        # A child that was forked meanwhile has closed its own and must leave that of its parent.
-        if lock is not None and os.getpid() == process:
-            _unlock(lock, _beside(path, "lock"))
+        raise OSError(
+            error.errno,
+            f"The checkpoint {str(path)!r} cannot be written: {_reason(error)}. Choose another "
+            "path, in a folder where files can be written.",
+        ) from error
 
 
 @contextmanager
@@ -122,21 +136,12 @@ def _os_error(error):
 
 def _failed(path, error):
     kept = "There is no earlier one"
-    if path.exists():
+    if os.path.exists(path):
         kept = "The file still holds the last whole one, from which the next fit goes on"
     return OSError(
         error.errno,
-        f"The checkpoint {str(path)!r} could not be written: {_reason(error)}. {kept}. Free space "
-        "there or see to what is wrong and fit again, or choose another path.",
-    )
-
-
-def _cannot_be_written(path, error):
-    """The same kind of error, with the name of the checkpoint and what to do."""
-    return OSError(
-        error.errno,
-        f"The checkpoint {str(path)!r} cannot be written: {_reason(error)}. Choose another path, "
-        "in a folder where files can be written.",
+        f"The checkpoint {str(path)!r} could not be written: {_reason(error)}. {kept}. Make room "
+        "there, or choose another path, and fit again.",
     )
 
 
@@ -145,11 +150,12 @@ def _reason(error):
 
 
 def _check_place(path):
-    """Raise an OSError where a file can be neither replaced nor made, found out by making one."""
+    """Raise an OSError where no file can be, whoever asks."""
     folder = path.parent
     if not folder.exists():
-        reason = f"there is no folder {str(folder)!r}"
-        raise FileNotFoundError(errno.ENOENT, reason)
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(folder)!r}")
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{str(folder)!r} is no folder")
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -158,6 +164,10 @@ def _check_place(path):
         raise IsADirectoryError(errno.EISDIR, "it is a folder, and must be the name of a file")
     if mode is not None and not stat.S_ISREG(mode):
         raise FileExistsError(errno.EEXIST, "it is a device or the like, not a file")
+
+
+def _try_to_write(path):
+    """Raise an OSError where no file can be written and removed: rights, a full disk."""
     part = _new_part(path)
     try:
         with part.open("xb") as file:
