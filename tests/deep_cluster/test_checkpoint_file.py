@@ -277,7 +277,10 @@ def test_without_locks(tmp_path, monkeypatch):
 
 def start(script, *args):
     """Another process, which has said that it is ready, and what it said."""
-    head = "import os, sys, time; from sklearn_kmfeat._deep_cluster.checkpoint_file import reserved"
+    # The module alone: to import torch takes seconds.
+    folder = Path(checkpoint_file.__file__).parent
+    head = f"import os, sys, time; sys.path.append({str(folder)!r})\n"
+    head += "from checkpoint_file import reserved\n"
     process = subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(script), *map(str, args)],
         stdout=subprocess.PIPE,
@@ -310,7 +313,7 @@ CHILD_ENDS = """
 
 
 @needs_flock
-@pytest.mark.parametrize("script", [HOLDS, HOLDS_WITH_A_CHILD, CHILD_ENDS])
+@pytest.mark.parametrize("script", [HOLDS, HOLDS_WITH_A_CHILD, CHILD_ENDS], ids=[0, 1, 2])
 def test_the_lock_of_another_process_ends_with_it(script, tmp_path):
     path = tmp_path / "run.pt"
     process, said = start(script, path)
