@@ -179,8 +179,9 @@ def _checksum_of_images(batches):
 def _checksum_of_all(source):
     """A checksum of all images as float32, in their order, whatever holds them.
 
-    It takes 0.09 s for 60,000 images of 28 x 28 bytes, and for 20,000 of 32 x 32 x 3, on one core,
-    where the bytes alone would take 0.02 s; but the same values as floats are the same images.
+    On one core it takes 0.14 s for 60,000 images of 28 x 28 bytes and 0.15 s for 20,000 of
+    32 x 32 x 3: 0.2 and 0.5 % of an epoch there. So every fit has it, for a later `warm_start`. The
+    bytes alone would take 0.02 s, but the same values as floats are the same images.
     """
     n_images = max(1, _VALUES_PER_READ // source.n_features)
     total = 0
