@@ -25,6 +25,7 @@ from .._utils.progress import FitProgress
 from .._utils.settings import standard_settings
 from .._utils.tensors import shared_tensor
 from .._utils.version import Versioned
+from .checkpoint_file import reserved
 from .clustering import simple_silhouette
 from .final import fitted_attributes
 from .layers import check_layer, layer_rows, layer_width
@@ -40,9 +41,14 @@ _SPACES = ("embedding", "clusters")
 
 
 @contextmanager
-def _computing(device, precision):
+def _computing(device, precision, gradients):
     """In the precision asked for, whatever others have set or draw."""
-    with standard_settings(), OwnGenerators(device), matmul_precision(precision):
+    with (
+        standard_settings(),
+        OwnGenerators(device),
+        matmul_precision(precision),
+        torch.set_grad_enabled(gradients),
+    ):
         yield
 
 
@@ -143,8 +149,8 @@ class DeepClusterEstimator(
         (AMX, AVX-512: an epoch of the small network takes a quarter less time); on others it
         changes nothing. For k-means as in `KMeansFilterLearner`.
     checkpoint : path-like or None, default=None
-        A file that is written after each epoch. If it exists already, from the same parameters
-        and images, `fit` continues from it.
+        A file that is written after each epoch, by one `fit` at a time. If it exists already,
+        from the same parameters and images, `fit` continues from it.
     callbacks : list or None, default=None
         Callbacks of skorch, such as ``EarlyStopping(monitor="train_loss")``; if one stops the
         training, `fit` warns. Their state is not part of a checkpoint. `LRScheduler` does not
@@ -320,14 +326,14 @@ class DeepClusterEstimator(
             another run, and the like.
         """
         device = resolve_device(self.device)
-        with _computing(device, self.precision), torch.enable_grad():
+        with _computing(device, self.precision, True), reserved(self.checkpoint) as file:
             source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
             warn_if_flattened(self, source)
             check_parameters(self, len(source))
             batches, shape = image_batches(source, self.input_size, device)
             classes = class_indices(y, len(batches))
             progress = FitProgress(self, X, y)
-            net, fingerprint = net_to_train(self, batches, shape, device)
+            net, fingerprint = net_to_train(self, batches, shape, device, file)
             if self.layer not in _SPACES:
                 check_layer(net, self.layer, _SPACES)
                 layer_width(net, self.layer, shape)
@@ -340,7 +346,7 @@ class DeepClusterEstimator(
                 attributes = fitted_attributes(net, batches, shape, self.n_clusters, on_projection)
                 return known | attributes
 
-            finished = train(self, net, batches, classes, progress, fingerprint, fitted)
+            finished = train(self, net, batches, classes, progress, file, fingerprint, fitted)
             attributes = fitted()
         progress.end(lambda: attributes)
         warn_of_other_n_epochs(attributes["n_iter_"], self.max_epochs, finished)
@@ -419,7 +425,7 @@ class DeepClusterEstimator(
         """
         check_is_fitted(self)
         device = torch.device(self.net_.device)
-        with _computing(device, self.precision), torch.no_grad():
+        with _computing(device, self.precision, False):
             self._validate_params()
             source = check_images(
                 self, X, image_shape=self.image_shape, reset=False, needs_sizes=False

@@ -1,5 +1,6 @@
 """The net that a fit begins with: a new one, that of a checkpoint, or that of the last fit."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,11 @@ from .state import restore, state_of
 
 
 def net_to_train(
-    estimator: Any, batches: ImageBatches, shape: tuple[int, int, int], device: torch.device
+    estimator: Any,
+    batches: ImageBatches,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    checkpoint: Path | None,
 ) -> tuple[NeuralNet, dict[str, Any]]:
     """A net, initialised, in the state from which the fit goes on.
 
@@ -28,6 +33,8 @@ def net_to_train(
     shape : (int, int, int)
         Height, width and channels of the input of the network.
     device : torch.device
+    checkpoint : Path or None
+        The file from which the fit goes on, if it exists.
 
     Returns
     -------
@@ -38,8 +45,8 @@ def net_to_train(
     n_labels = n_pseudo_labels(estimator, len(batches))
     fingerprint = run_fingerprint(estimator.get_params(deep=False), batches, shape, n_labels)
     state = None
-    if estimator.checkpoint is not None:
-        state = read_checkpoint(estimator.checkpoint, fingerprint)
+    if checkpoint is not None:
+        state = read_checkpoint(checkpoint, fingerprint)
     warm = state is None and estimator.warm_start and hasattr(estimator, "net_")
     if warm:
         state = state_of(estimator.net_)

@@ -1,6 +1,7 @@
 """The epochs of a fit, and what happens after each of them outside the net."""
 
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +21,7 @@ def train(
     batches: ImageBatches,
     classes: np.ndarray | None,
     progress: FitProgress,
+    checkpoint: Path | None,
     fingerprint: dict[str, Any],
     fitted: Callable[[], dict[str, Any]],
 ) -> bool:
@@ -35,6 +37,8 @@ def train(
     classes : int ndarray of shape (n,) or None
         Which pseudo-labels are compared with.
     progress : FitProgress
+    checkpoint : Path or None
+        The file that is written after each epoch.
     fingerprint : dict
         That of the run, for its checkpoints.
     fitted : callable
@@ -50,8 +54,8 @@ def train(
     n_epochs = estimator.max_epochs
 
     def on_epoch(state):
-        if estimator.checkpoint is not None:
-            write_checkpoint(estimator.checkpoint, fingerprint, state)
+        if checkpoint is not None:
+            write_checkpoint(checkpoint, fingerprint, state)
         record = state["records"][-1]
         guard(record)
         seconds_each = (perf_counter() - begin) / (record["epoch"] - n_before)

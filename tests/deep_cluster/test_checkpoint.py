@@ -1,3 +1,4 @@
+import errno
 import types
 from functools import partial
 
@@ -9,13 +10,15 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from sklearn_kmfeat import DeepClusterEstimator
+from sklearn_kmfeat._deep_cluster import checkpoint
 from sklearn_kmfeat._deep_cluster.checkpoint import (
     read_checkpoint,
     run_fingerprint,
     write_checkpoint,
 )
-from sklearn_kmfeat._deep_cluster.sources import ImageBatches
+from sklearn_kmfeat._deep_cluster.sources import ImageBatches, image_batches
 from sklearn_kmfeat._inputs.arrays import ArraySource
+from sklearn_kmfeat._inputs.check import check_images
 
 RUN = {"n_images": 12, "shape": (8, 8, 1), "lr": 0.05, "head": "reset", "nothing": None}
 CPU = torch.device("cpu")
@@ -100,16 +103,27 @@ def test_any_damage_is_told(tmp_path):
     assert told > 100
 
 
-def test_where_it_is_written(tmp_path, state):
-    with pytest.raises(FileNotFoundError, match="There is no folder"):
-        read_checkpoint(tmp_path / "nowhere" / "run.pt", RUN)
-    (tmp_path / "link.pt").symlink_to(tmp_path / "run.pt")
-    (tmp_path / ".run.pt.part").write_bytes(b"of a killed run")
-    write_checkpoint(tmp_path / "link.pt", RUN, state)
-    assert (tmp_path / "link.pt").is_symlink()
-    assert {p.name for p in tmp_path.iterdir()} == {"link.pt", "run.pt"}
-    (tmp_path / "plain").write_bytes(b"")
-    assert (tmp_path / "run.pt").stat().st_mode == (tmp_path / "plain").stat().st_mode
+def test_of_another_version(tmp_path, state):
+    path = tmp_path / "run.pt"
+    write_checkpoint(path, RUN, state)
+    torch.save(torch.load(path, weights_only=True) | {"version": 3}, path)
+    with pytest.raises(ValueError, match=r"another version.*form 3, expected 4\. Choose another"):
+        read_checkpoint(path, RUN)
+
+
+def test_a_full_disk_names_the_file(tmp_path, state, monkeypatch):
+    path = tmp_path / "run.pt"
+    write_checkpoint(path, RUN, state)
+
+    def full(content, file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    message = r"run\.pt' could not be written: No space left on device.*still holds the last whole"
+    with pytest.raises(OSError, match=message) as caught:
+        write_checkpoint(path, RUN, state)
+    assert caught.value.errno == errno.ENOSPC
+    assert torch.equal(read_checkpoint(path, RUN)["weights"]["a"], state["weights"]["a"])
 
 
 @pytest.mark.parametrize("content", [{"some": "weights"}, [1, 2], {"format": "x", "version": 1}])
@@ -179,3 +193,68 @@ def test_fingerprint():
     ):
         assert other != same
         assert all(isinstance(name, str) for name in other)
+
+
+def sum_of(X):
+    """The checksum of any X."""
+    batches, shape = image_batches(check_images(types.SimpleNamespace(), X), None, CPU)
+    params = DeepClusterEstimator().get_params(deep=False)
+    return run_fingerprint(params, batches, shape, (3,))["checksum of images"]
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
+def test_each_image_counts(shape):
+    X = np.random.RandomState(0).randint(0, 255, (2_500, *shape)).astype(np.uint8)
+    before = sum_of(X)
+    for i in (0, 1, 2, 1_234, 2_498, 2_499):
+        X[i, -1, -1] += 1
+        assert sum_of(X) != before
+        X[i, -1, -1] -= 1
+    assert sum_of(X) == before
+    assert sum_of(X[::-1]) != before
+    X[[1_000, 1_001]] = X[[1_001, 1_000]]
+    assert sum_of(X) != before
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
+def test_the_same_images_in_another_container(shape, tmp_path):
+    X = np.random.RandomState(0).randint(0, 256, (70, *shape)).astype(np.uint8)
+    np.save(tmp_path / "X.npy", X)
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    containers = [
+        list(X),
+        [image.copy() for image in X],
+        np.load(tmp_path / "X.npy", mmap_mode="r"),
+        np.asfortranarray(X),
+        frozen,
+        torch.from_numpy(X),
+        X.astype(np.int16),
+        X.astype(np.float32),
+        X.astype(np.float64),
+    ]
+    assert {sum_of(each) for each in containers} == {sum_of(X)}
+    assert sum_of(X / 255) == sum_of(list(X / 255)) != sum_of(X)
+
+
+class Watched(ArraySource):
+    """Tells how much is read at a time."""
+
+    largest = 0
+
+    def read(self, index, writable=False):
+        block = super().read(index, writable)
+        self.largest = max(self.largest, block.numel())
+        return block
+
+
+@pytest.mark.parametrize(("shape", "largest"), [((9, 9, 1), 2_000), ((50, 50, 1), 2_500)])
+def test_images_are_read_a_few_at_a_time(shape, largest, monkeypatch):
+    X = np.random.RandomState(0).randint(0, 256, (101, *shape)).astype(np.uint8)
+    expected = sum_of(X)
+    monkeypatch.setattr(checkpoint, "_VALUES_PER_READ", 2_000)
+    source = Watched(X, shape)
+    params = DeepClusterEstimator().get_params(deep=False)
+    got = run_fingerprint(params, ImageBatches(source, CPU), shape, (3,))
+    assert got["checksum of images"] == expected
+    assert 0 < source.largest <= largest

@@ -1,6 +1,7 @@
 """Fits that go on: from a checkpoint, or from the last fit."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -10,8 +11,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from torch import nn
+
+from sklearn_kmfeat._deep_cluster import checkpoint_file
+from sklearn_kmfeat._deep_cluster.checkpoint_file import reserved
 
 
 def test_warm_start_goes_on(head, tiny, images, assert_same_fit):
@@ -168,22 +173,97 @@ def test_checkpoint_of_other_images(tmp_path, tiny, images):
         tiny(checkpoint=path).fit(X)
 
 
-KILLED = """
-    import os, signal, sys
+def test_two_of_many_images_that_changed(tmp_path, tiny, images):
+    X, _ = images((4, 4), n=2_500)
+    path = tmp_path / "run.pt"
+    params = {"batch_size": 500, "module": narrow, "net_params": None, "max_epochs": 1}
+    fit = tiny(checkpoint=path, **params).fit(X)
+    X[[101, 2_001], 0, 0] ^= 1
+    with pytest.raises(ValueError, match=r"another run.*checksum of images"):
+        tiny(checkpoint=path, **params).fit(X)
+    fit.set_params(checkpoint=None, warm_start=True, max_epochs=2).fit(X)
+    assert np.isnan(fit.history_[1]["nmi"])
+
+
+def narrow():
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
+
+
+# Where the checkpoint is, and who writes it
+
+
+class MoveAway(Callback):
+    """Something changes the current folder in the first epoch."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_batch_end(self, net, **kwargs):
+        os.chdir(self.folder)
+
+
+def test_a_relative_path_is_that_of_the_beginning(tmp_path, monkeypatch, tiny, images):
+    X, _ = images()
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    estimator = tiny(checkpoint="run.pt", callbacks=[MoveAway(tmp_path / "other")]).fit(X)
+    assert {p.name for p in tmp_path.iterdir()} == {"run.pt", "other"}
+    assert list((tmp_path / "other").iterdir()) == []
+    assert estimator.checkpoint == "run.pt"
+    assert len(torch.load(tmp_path / "run.pt", weights_only=True)["state"]["records"]) == 2
+
+
+def no_views(batch):
+    pytest.fail("The first epoch has begun.")
+
+
+@pytest.mark.parametrize("place", ["nowhere/run.pt", ".", 256 * "n"])
+def test_the_place_is_checked_before_the_first_epoch(place, tmp_path, tiny, images):
+    X, _ = images()
+    with pytest.raises(OSError, match=r"The checkpoint .* cannot be written"):
+        tiny(checkpoint=tmp_path / place, augment=no_views).fit(X)
+
+
+def test_a_second_fit_finds_the_first(tmp_path, tiny, images):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    search = GridSearchCV(
+        tiny(checkpoint=path, augment=no_views), {"lr": [0.05]}, cv=2, error_score="raise"
+    )
+    with reserved(path), pytest.raises(BlockingIOError, match=r"run\.pt' belongs to another fit"):
+        search.fit(X)
+    assert tiny(checkpoint=path).fit(X).n_iter_ == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_fit_that_fails_lets_the_next_one_run(tmp_path, tiny, images):
+    X, _ = images()
+    path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        tiny(checkpoint=path, callbacks=[InterruptEpoch(1)]).fit(X)
+    assert list(tmp_path.iterdir()) == []
+    estimator = tiny(checkpoint=path, warm_start=True).fit(X)
+    restored = pickle.loads(pickle.dumps(estimator)).set_params(max_epochs=3)
+    assert restored.fit(X).n_iter_ == 3
+
+
+RUNS = """
+    import sys, time
     import numpy as np
     from sklearn_kmfeat import DeepClusterEstimator
     from skorch.callbacks import Callback
 
-    class Kill(Callback):
+    class Wait(Callback):
         def on_batch_end(self, net, **kwargs):
             if len(net.records_) == 2:
-                os.kill(os.getpid(), signal.SIGKILL)
+                print("in the third epoch", flush=True)
+                time.sleep(100)
 
     X = np.load(sys.argv[1])
     DeepClusterEstimator(
         n_clusters=3, n_pseudo_labels=6, batch_size=16, max_epochs=4,
         net_params={"module__width": 4}, random_state=0, checkpoint=sys.argv[2],
-        callbacks=[Kill()],
+        callbacks=[Wait()],
     ).fit(X)
 """
 
@@ -191,12 +271,23 @@ KILLED = """
 def test_a_killed_run_goes_on(tmp_path, tiny, images, assert_same_fit):
     X, _ = images()
     np.save(tmp_path / "X.npy", X)
-    path = tmp_path / "run.pt"
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path / "X.npy"), str(path)],
+    (tmp_path / "runs").mkdir()
+    path = tmp_path / "runs" / "run.pt"
+    run = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(RUNS), str(tmp_path / "X.npy"), str(path)],
         env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
-        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    with run:
+        try:
+            assert run.stdout.readline() == "in the third epoch\n"
+            if checkpoint_file.fcntl is not None:
+                with pytest.raises(BlockingIOError, match="another fit that is still running"):
+                    tiny(max_epochs=4, checkpoint=path, augment=no_views).fit(X)
+        finally:
+            run.kill()
     assert run.returncode == -signal.SIGKILL
     assert len(torch.load(path, weights_only=True)["state"]["records"]) == 2
     assert_same_fit(tiny(max_epochs=4, checkpoint=path).fit(X), tiny(max_epochs=4).fit(X))
+    assert [p.name for p in path.parent.iterdir()] == ["run.pt"]
