@@ -19,14 +19,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.assign import nearest
 from .._inputs.check import check_images, set_fitted, warn_if_flattened
-from .._utils.device import matmul_precision, resolve_device
-from .._utils.generators import OwnGenerators, seed_generators
+from .._utils.device import resolve_device
+from .._utils.generators import seed_generators
 from .._utils.progress import FitProgress
-from .._utils.settings import standard_settings
 from .._utils.tensors import shared_tensor
 from .._utils.version import Versioned
 from .checkpoint_file import reserved
 from .clustering import simple_silhouette
+from .computing import computing
 from .final import fitted_attributes
 from .layers import check_layer, layer_rows, layer_width
 from .messages import warn_of_fewer_clusters, warn_of_other_n_epochs
@@ -38,18 +38,6 @@ from .training import train
 
 # Values of `layer` that are no layers of the network.
 _SPACES = ("embedding", "clusters")
-
-
-@contextmanager
-def _computing(device, precision, gradients):
-    """In the precision asked for, whatever others have set or draw."""
-    with (
-        standard_settings(),
-        OwnGenerators(device),
-        matmul_precision(precision),
-        torch.set_grad_enabled(gradients),
-    ):
-        yield
 
 
 class DeepClusterEstimator(
@@ -326,7 +314,7 @@ class DeepClusterEstimator(
             another run, and the like.
         """
         device = resolve_device(self.device)
-        with _computing(device, self.precision, True), reserved(self.checkpoint) as file:
+        with computing(device, self.precision, True), reserved(self.checkpoint) as file:
             source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
             warn_if_flattened(self, source)
             check_parameters(self, len(source))
@@ -425,7 +413,7 @@ class DeepClusterEstimator(
         """
         check_is_fitted(self)
         device = torch.device(self.net_.device)
-        with _computing(device, self.precision, False):
+        with computing(device, self.precision, False):
             self._validate_params()
             source = check_images(
                 self, X, image_shape=self.image_shape, reset=False, needs_sizes=False

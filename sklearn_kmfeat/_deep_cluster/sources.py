@@ -121,11 +121,7 @@ def _check_held(source):
             f"A network computes in float32, which cannot hold the squares of values up to "
             f"{source.values.magnitude:.3g}. Scale X, for example to 0..1."
         )
-    if (
-        source.values.magnitude * torch.finfo(torch.float32).eps
-        > _LEAST_RESOLUTION * (high - low)
-        > 0
-    ):
+    if source.values.resolution(torch.float32) > _LEAST_RESOLUTION:
         raise ValueError(
             f"A network computes in float32, which cannot tell values from {low} to {high} apart. "
             f"Subtract what they have in common, for example X - {low}."

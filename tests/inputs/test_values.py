@@ -100,6 +100,9 @@ def test_range():
     assert value_range(np.array([[3, 700_000]])) == ValueRange(3, 700_000)
     assert value_range(np.array([[-1.5], [2]], dtype="f2")) == ValueRange(-1.5, 2)
     assert value_range(np.array([[200]], dtype=np.uint8)) == UNSEEN
+    assert value_range(np.array([[200, 7]], dtype=np.uint16)) == ValueRange(7, 200)
+    assert ValueRange(2, 4).resolution(torch.float64) == 2 * np.finfo(float).eps
+    assert ValueRange(5, 5).resolution(torch.float32) == 0
     assert ValueRange(1, 2) | ValueRange(-3, 0) == ValueRange(-3, 2)
     assert ValueRange(-3, 2).magnitude == 3
 
@@ -135,6 +138,21 @@ def test_where_the_first_bad_value_is(value, scan_bytes):
 )
 def test_compute_dtype(dtypes, largest, expected):
     assert compute_dtype(map(np.dtype, dtypes), ValueRange(-largest, 0)) is expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "expected"),
+    [
+        ("f4", 0, 255, torch.float32),
+        ("f4", 1e6, 1e6 + 100, torch.float64),
+        ("f4", -1e6 - 100, -1e6, torch.float64),
+        ("f4", 7, 7, torch.float32),
+        ("u2", 0, 60_000, torch.float32),
+        ("u2", 60_000, 60_255, torch.float64),
+    ],
+)
+def test_values_far_from_zero(dtype, low, high, expected):
+    assert compute_dtype([np.dtype(dtype)], ValueRange(low, high)) is expected
 
 
 def test_integers_that_float64_cannot_tell_apart():
