@@ -208,8 +208,8 @@ def zca_matrices(
     eps : float
         Added to the eigenvalues.
     noise : float64 tensor of shape (d,) or None, default=None
-        Variance of each value that may be rounding: for ``eps=0``, what varies no more than that
-        does not vary.
+        Variance of each value that may be rounding: what varies no more than that does not vary,
+        for an `eps` that is no larger.
     zero_sum : bool, default=False
         Whether to drop the direction of equal values, whatever `eps` is. Where the values of each
         row sum to zero, nothing but rounding lies along it, in all rows to come, too.
@@ -230,7 +230,9 @@ def zca_matrices(
     null = eigenvalues[0] * len(eigenvalues) * torch.finfo(torch.float64).eps
     if noise is not None:
         null = torch.maximum(null, vectors.T.square() @ noise)
-    kept = (eigenvalues > null) | (eps > 0)
+    # An `eps` below that would multiply rounding by more than its inverse.
+    null = torch.as_tensor(null, dtype=torch.float64)
+    kept = (eigenvalues > null) | (eps > null)
     inverse_root = torch.where(kept, 1 / root, 0.0)
     root = torch.where(kept, root, 0.0)
     matrix, inverse = ((vectors * each) @ vectors.T for each in (inverse_root, root))

@@ -28,7 +28,8 @@ class ZCAWhitener(RowTransformer):
     eps : float, default=0.1
         Added to the eigenvalues, in squared units of the data; 0.1 suits 6x6 and 8x8
         colour patches after contrast normalisation, 0.01 larger ones. 0 drops the
-        directions in which the data varies by no more than the rounding of its dtype. Where
+        directions in which the data varies by no more than the rounding of its dtype (so does
+        an eps below that rounding). Where
         the values of each row sum to zero, as after `ContrastNormalizer`, the direction of
         equal values is dropped for a tiny `eps`, too, which would magnify the rounding of
         that sum.

@@ -13,9 +13,9 @@ SCAN_BYTES = 64 * 2**20
 # bytes can be. Up to there a change of brightness moves features by less than 1e-5 in float32; at
 # ten million most patches count as constant.
 _LARGEST_INT_IN_FLOAT32 = 2**16
-# Values so far from zero that float32 knows their differences to fewer than five digits are computed
-# in float64: at 60,000 +- 5, codes of patches whose contrast is not normalised were wrong by half a
-# percent.
+# Values so far from zero that float32 knows their differences to fewer than five digits are
+# computed in float64: at 60,000 +- 5, codes of patches whose contrast is not normalised were wrong
+# by half a percent.
 _RESOLUTION = 1e-5
 # From here, contrasts of a few units are close to the rounding of their mean in float64.
 _LARGEST_INT = 2**45
