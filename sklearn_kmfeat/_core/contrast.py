@@ -69,8 +69,6 @@ def center_and_scale(
     """
     mean = x.mean(dim, keepdim=True)
     centered = torch.sub(x, mean, out=out)
-    # The rounding of a mean far from zero, which all values of a vector would share.
-    centered = torch.sub(centered, centered.mean(dim, keepdim=True), out=out)
     squares = torch.mul(centered, centered, out=scratch)
     var = squares.sum(dim, keepdim=True) / max(x.shape[dim] - 1, 1)
     rounding = (_ROUNDINGS * torch.finfo(x.dtype).eps * mean).square()

@@ -22,7 +22,7 @@ def computing(device: torch.device, precision: str, gradients: bool) -> Iterator
     """
     with (
         standard_settings(),
-        OwnGenerators(device),
+        OwnGenerators(device, draws=False),
         matmul_precision(precision),
         torch.set_grad_enabled(gradients),
     ):

@@ -34,9 +34,10 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from .._utils.device import autocast
-from .._utils.generators import seed_generators
+from .._utils.generators import drawing, seed_generators
 from .batches import Batches
 from .clustering import uniform_draw
+from .networks import draws_numbers
 from .reassign import reassign
 from .recipe import Purpose
 from .state import optimizers_of, restore, state_of
@@ -86,6 +87,7 @@ class _DeepClusterNet(NeuralNet):
 
     # What skorch builds
 
+    @drawing(True)
     def initialize(self):
         """Build everything; no epoch is done yet."""
         seed_generators(self.recipe.derived_seed(Purpose.INITIAL_WEIGHTS))
@@ -114,6 +116,11 @@ class _DeepClusterNet(NeuralNet):
             options |= self.head_optimizer or {}
             self.head_optimizer_ = torch.optim.SGD(head.fresh_parameters(), **options)
         return self
+
+    def notify(self, method_name, **cb_kwargs):
+        """Tell the callbacks, which may draw random numbers."""
+        with drawing(True):
+            super().notify(method_name, **cb_kwargs)
 
     def get_iterator(self, dataset, training=False):
         """Batches of an epoch, or of all images in their order."""
@@ -144,6 +151,7 @@ class _DeepClusterNet(NeuralNet):
             **params,
         )
 
+    @drawing(True)
     def _epoch_order(self, n_images):
         if self.recipe.sampling == "shuffle":
             return torch.randperm(n_images)
@@ -153,6 +161,10 @@ class _DeepClusterNet(NeuralNet):
 
     def train_step(self, batch, **fit_params):
         """One gradient for both optimisers; skorch would compute one for each."""
+        with drawing(_steps_draw(self)):
+            return self._train_step(batch, fit_params)
+
+    def _train_step(self, batch, fit_params):
         self._zero_grad_optimizer()
         step = self.train_step_single(batch, **fit_params)
         self.notify(
@@ -164,11 +176,16 @@ class _DeepClusterNet(NeuralNet):
         self._step_optimizer(None)
         return step
 
+    def evaluation_step(self, batch, training=False):
+        """Embeddings of a batch, without gradients."""
+        with drawing(training and _steps_draw(self)):
+            return super().evaluation_step(batch, training=training)
+
     def infer(self, x, **fit_params):
         """Embeddings (n, d) of images: of random views of them in training."""
         x = x.to(self.device, non_blocking=True)
         view = self.recipe.augment if self.module_.training else self.recipe.center_crop
-        with torch.no_grad():
+        with torch.no_grad(), drawing(True):
             x = view(x).contiguous(memory_format=torch.channels_last)
         with self._precision():
             return super().infer(x, **fit_params).float()
@@ -284,3 +301,10 @@ class _DeepClusterNet(NeuralNet):
 def _unchanged(batch):
     """A batch that the Dataset has put together itself."""
     return batch
+
+
+def _steps_draw(net):
+    """Whether a step of training may draw random numbers, as that of dropout does."""
+    of_torch = net.optimizer, net.criterion
+    known = all(getattr(part, "__module__", "").startswith("torch.") for part in of_torch)
+    return not known or draws_numbers(net.module_)

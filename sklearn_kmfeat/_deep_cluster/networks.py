@@ -15,6 +15,25 @@ from torch import nn
 _SMALL_IMAGE = 64
 # Values of a row for a linear probe: about 9,000 in the papers on AlexNet, 6 * 6 * 256 at conv5.
 _PROBE_VALUES = 9216
+# Layers of torch that draw no random numbers, and where else such layers come from.
+_QUIET_LAYERS = {
+    *("AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d"),
+    *("Conv2d", "ELU", "Flatten", "GELU", "GroupNorm", "Identity", "LayerNorm", "LeakyReLU"),
+    *("Linear", "MaxPool2d", "ModuleList", "ReLU", "Sequential", "Sigmoid", "SiLU", "Tanh"),
+}
+_QUIET_PLACES = ("sklearn_kmfeat.", "torchvision.models.resnet", "torchvision.models.vgg")
+
+
+def draws_numbers(module: nn.Module) -> bool:
+    """Whether a network may draw random numbers as it runs; True for layers that are not known."""
+    return not all(map(_is_quiet, module.modules()))
+
+
+def _is_quiet(layer):
+    kind = type(layer)
+    if kind.__module__.startswith("torch.nn."):
+        return kind.__name__ in _QUIET_LAYERS
+    return kind.__module__.startswith(_QUIET_PLACES)
 
 
 class SmallestSide(nn.Module):

@@ -10,6 +10,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from skorch import NeuralNet
 from torch.utils.data import Dataset
 
+from .._utils.generators import drawing
 from ..metrics import purity_score
 from .clustering import euclidean_clusters, size_entropy, spherical_clusters, spread, whitened
 
@@ -40,7 +41,8 @@ def reassign(
         labels = torch.stack(
             [cluster(rows, min(k, len(rows)), recipe.kmeans_iter, rng) for k in recipe.n_labels]
         )
-        head.renew(labels)
+        with drawing(True):
+            head.renew(labels)
     if head.restarts:
         # With its momentum a new classifier would go on with the steps of the one before.
         net.head_optimizer_.state.clear()
@@ -71,6 +73,7 @@ def _rows_to_cluster(net, dataset):
     return rows, euclidean_clusters, spread(embeddings)
 
 
+@drawing(True)
 def _fill_buffers(net, dataset):
     """Show the head a random view of every image."""
     net._set_training(True)

@@ -7,7 +7,7 @@ import torch
 from sklearn.utils import check_random_state
 from skorch import NeuralNet
 
-from .._utils.generators import seed_generators
+from .._utils.generators import drawing, seed_generators
 from .assembly import new_net
 from .checkpoint import read_checkpoint, run_fingerprint
 from .parameters import n_pseudo_labels
@@ -15,6 +15,7 @@ from .sources import ImageBatches
 from .state import restore, state_of
 
 
+@drawing(True)
 def net_to_train(
     estimator: Any,
     batches: ImageBatches,

@@ -10,13 +10,11 @@ import torch
 # keep, so that checking needs no more memory.
 SCAN_BYTES = 64 * 2**20
 # Integers of more than two bytes are computed in float64 where they are larger than those of two
-# bytes can be. Up to there a change of brightness moves features by less than 1e-5 in float32; at
-# ten million most patches count as constant.
+# bytes can be: at ten million most patches would count as constant.
 _LARGEST_INT_IN_FLOAT32 = 2**16
-# Values so far from zero that float32 knows their differences to fewer than five digits are
-# computed in float64: at 60,000 +- 5, codes of patches whose contrast is not normalised were wrong
-# by half a percent.
-_RESOLUTION = 1e-5
+# Values farther from zero than 17 times their range are computed in float64. The mean of a patch is
+# rounded as the values are: at 20,000 to 20,255, features in float32 were wrong by half a percent.
+_RESOLUTION = 2e-6
 # From here, contrasts of a few units are close to the rounding of their mean in float64.
 _LARGEST_INT = 2**45
 # Sums of thousands of squares, and squares of a hundred-millionth of the largest value, are numbers

@@ -7,6 +7,7 @@ from sklearn_kmfeat._deep_cluster.networks import (
     SmallestSide,
     build_network,
     cut_last_relu,
+    draws_numbers,
     first_weights,
     probe_rows,
 )
@@ -198,3 +199,18 @@ def test_probe_rows():
     torch.testing.assert_close(probe_rows(maps, 3), maps.mean((2, 3)))
     assert probe_rows(maps)[1, :3].tolist() == maps[1, :, 0, 0].tolist()
     assert probe_rows(torch.rand(2, 7)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_our_networks_draw_nothing(name):
+    network = NETWORKS[name](in_channels=3, image_size=(32, 32))
+    assert draws_numbers(network) == any(isinstance(each, nn.Dropout) for each in network.modules())
+
+
+def test_layers_that_draw_or_may():
+    class Unknown(nn.Module):
+        pass
+
+    assert not draws_numbers(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    for layer in (nn.Dropout(), nn.RReLU(), nn.MultiheadAttention(4, 2), Unknown()):
+        assert draws_numbers(nn.Sequential(nn.Conv2d(3, 4, 3), layer))
