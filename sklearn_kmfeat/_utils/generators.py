@@ -22,7 +22,7 @@ _LOCK = threading.RLock()
 # Everything of torch that takes a generator.
 _WITH_GENERATOR = {
     *(getattr(torch, name) for name in ("rand", "randn", "randint", "randperm", "normal")),
-    *(getattr(torch, name) for name in ("rand_like", "randn_like", "randint_like", "rrelu")),
+    torch.rrelu,
     *(getattr(torch, name) for name in ("bernoulli", "binomial", "multinomial", "poisson")),
     *(getattr(torch, name) for name in ("_standard_gamma", "_sample_dirichlet")),
     *(getattr(torch.Tensor, name) for name in ("bernoulli", "bernoulli_", "cauchy_")),
@@ -48,6 +48,14 @@ _WITHOUT_GENERATOR = {
     *(getattr(F, name) for name in ("fractional_max_pool2d", "fractional_max_pool3d")),
     F.multi_head_attention_forward,
 }
+# Older releases of torch give these no generator.
+_LIKE = {torch.rand_like, torch.randn_like, torch.randint_like}
+try:
+    torch.rand_like(torch.empty(0, device="cpu"), generator=torch.Generator())
+except TypeError:
+    _WITHOUT_GENERATOR |= _LIKE
+else:
+    _WITH_GENERATOR |= _LIKE
 # Of the function that keeps mean and variance (Klambauer et al. 2017), as in torch.
 _ALPHA = 1.7580993408473766
 
