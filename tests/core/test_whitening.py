@@ -217,3 +217,14 @@ def test_a_covariance_that_does_not_fit_is_refused():
         check_size(1001, memory=40_000_000)
     with pytest.raises(ValueError, match=r"rows of 3000000 values takes 3.6e\+05 GB"):
         Moments.zero(3_000_000)
+
+
+def test_a_sum_of_other_values_is_dropped_up_to_its_rounding():
+    rng = np.random.RandomState(0)
+    rows = torch.tensor(rng.rand(5000, 3), dtype=torch.float32)
+    rows = torch.cat([rows, (0.3 * rows[:, :1] + 0.6 * rows[:, 1:2])], 1)
+    matrix, inverse, eigenvalues = Moments.of(rows).whitening_matrices(0)
+    assert 0 < eigenvalues[-1] < 1e-14
+    np.testing.assert_allclose(torch.linalg.eigvalsh(matrix)[0], 0, atol=1e-9)
+    assert matrix.abs().max() < 10
+    np.testing.assert_allclose(matrix @ inverse @ matrix, matrix, atol=1e-9)
