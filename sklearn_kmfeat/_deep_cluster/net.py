@@ -276,7 +276,8 @@ class _DeepClusterNet(NeuralNet):
         seed_generators(self.recipe.derived_seed(Purpose.EPOCH, epoch))
         if self.pseudo_labels_ is None or (epoch - 1) % self.recipe.reassign_every == 0:
             rng = np.random.RandomState(self.recipe.derived_seed(Purpose.CLUSTERING, epoch))
-            self._record = reassign(self, dataset_train, rng, self._classes)
+            with drawing(False):
+                self._record = reassign(self, dataset_train, rng, self._classes)
         self._learning_since = perf_counter()
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):

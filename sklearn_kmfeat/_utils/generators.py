@@ -3,10 +3,10 @@
 import os
 import random
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +14,11 @@ from sklearn.utils import check_random_state
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-#: The generators that draw in this thread, if any.
-_ACTIVE: ContextVar["OwnGenerators | None"] = ContextVar("own generators", default=None)
+#: A weak reference to the generators that draw in this thread, if any: where an interrupt hits the
+#: end of their block, they are gone all the same.
+_ACTIVE: ContextVar["weakref.ref[OwnGenerators] | None"] = ContextVar(
+    "own generators", default=None
+)
 #: Held while a global generator stands in for one of ours.
 _LOCK = threading.RLock()
 
@@ -60,7 +63,7 @@ else:
 _ALPHA = 1.7580993408473766
 
 
-class OwnGenerators(TorchFunctionMode):
+class OwnGenerators:
     """Inside the block, this thread draws from generators of its own.
 
     Whatever torch draws, in our code, in networks and in transforms of torchvision, gets a
@@ -78,7 +81,6 @@ class OwnGenerators(TorchFunctionMode):
     """
 
     def __init__(self, device: torch.device, seed: int = 0, draws: bool = True):
-        super().__init__()
         kinds = {"cpu", device.type}
         self.device = device
         self.draws, self.draws_at_once = False, draws
@@ -94,7 +96,7 @@ class OwnGenerators(TorchFunctionMode):
         self.last_seed, self.numpy, self.python = seed, None, None
 
     def __enter__(self):
-        self.token = _ACTIVE.set(self)
+        self.token = _ACTIVE.set(weakref.ref(self))
         if self.draws_at_once:
             self._look(True)
         return self
@@ -103,19 +105,6 @@ class OwnGenerators(TorchFunctionMode):
         if self.draws:
             self._look(False)
         _ACTIVE.reset(self.token)
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if self.process != os.getpid():
-            return func(*args, **kwargs)
-        if func in _WITH_GENERATOR and kwargs.get("generator") is None:
-            return func(*args, **(kwargs | {"generator": self._generator(args, kwargs)}))
-        if func in _DROPOUTS:
-            return self._dropout(*_DROPOUTS[func], *args, **kwargs)
-        if func in _WITHOUT_GENERATOR:
-            with self._in_place_of_torchs():
-                return func(*args, **kwargs)
-        return func(*args, **kwargs)
 
     @contextmanager
     def switched(self, draws):
@@ -129,17 +118,17 @@ class OwnGenerators(TorchFunctionMode):
     def _look(self, draws):
         self.draws = draws
         if draws:
-            super().__enter__()
+            _Drawing(self).__enter__()
         else:
-            super().__exit__(None, None, None)
+            _Drawing(self).__exit__(None, None, None)  # takes the last one off
 
-    def _generator(self, args, kwargs):
+    def generator(self, args, kwargs):
         """That of the device on which the numbers are drawn."""
         tensors = [each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor)]
         device = tensors[0].device if tensors else torch.device(kwargs.get("device") or "cpu")
         return self.torch.get(device.type)
 
-    def _dropout(self, of_channels, keeps_variance, input, p=0.5, training=True, inplace=False):
+    def dropout(self, of_channels, keeps_variance, input, p=0.5, training=True, inplace=False):
         """As torch's on a CPU, number by number."""
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
@@ -147,7 +136,7 @@ class OwnGenerators(TorchFunctionMode):
             return input
         shape = [*input.shape[:2], *[1] * (input.ndim - 2)] if of_channels else input.shape
         noise = input.new_empty(shape)
-        noise.bernoulli_(1 - p, generator=self._generator([input], {}))
+        noise.bernoulli_(1 - p, generator=self.generator([input], {}))
         shift = None
         if p == 1:
             noise.zero_()
@@ -161,7 +150,7 @@ class OwnGenerators(TorchFunctionMode):
         return dropped if shift is None else dropped.add_(shift) if inplace else dropped + shift
 
     @contextmanager
-    def _in_place_of_torchs(self):
+    def in_place_of_torchs(self):
         """The global generators in the state of these, which go on from where they end."""
         devices = [self.device] if self.device.type == "cuda" else []
         with _LOCK, torch.random.fork_rng(devices=devices):
@@ -189,6 +178,27 @@ class OwnGenerators(TorchFunctionMode):
                 self.numpy, self.python = numpy.get_state(), random.getstate()
 
 
+class _Drawing(TorchFunctionMode):
+    """Gives what torch draws a generator, as long as the generators are there."""
+
+    def __init__(self, own):
+        super().__init__()
+        self.own = weakref.ref(own)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs, own = kwargs or {}, self.own()
+        if own is None or own.process != os.getpid():
+            return func(*args, **kwargs)
+        if func in _WITH_GENERATOR and kwargs.get("generator") is None:
+            return func(*args, **(kwargs | {"generator": own.generator(args, kwargs)}))
+        if func in _DROPOUTS:
+            return own.dropout(*_DROPOUTS[func], *args, **kwargs)
+        if func in _WITHOUT_GENERATOR:
+            with own.in_place_of_torchs():
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
 @contextmanager
 def _global_generators_kept():
     """The global generators of NumPy, which it gives, and Python, put back in the end."""
@@ -202,6 +212,11 @@ def _global_generators_kept():
             random.setstate(before[1])
 
 
+def _active() -> OwnGenerators | None:
+    reference = _ACTIVE.get()
+    return None if reference is None else reference()
+
+
 def seed_generators(seed: int) -> None:
     """Seed the generators of the block of `OwnGenerators` that this thread is in, if any.
 
@@ -209,7 +224,7 @@ def seed_generators(seed: int) -> None:
     ----------
     seed : int
     """
-    active = _ACTIVE.get()
+    active = _active()
     if active is not None:
         active.seed(seed)
 
@@ -225,7 +240,7 @@ def drawing(draws: bool) -> Iterator[None]:
     ----------
     draws : bool
     """
-    active = _ACTIVE.get()
+    active = _active()
     if active is None or draws == active.draws:
         yield
         return
@@ -248,7 +263,7 @@ def reading_item(i: int) -> Iterator[None]:
     if torch.utils.data.get_worker_info() is not None:
         yield
         return
-    active: Any = _ACTIVE.get()
+    active = _active()
     if active is not None:
         with drawing(True), active.in_place_of_other_libraries():
             yield

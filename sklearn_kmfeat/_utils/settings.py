@@ -1,10 +1,10 @@
 """Settings of torch that other people's code may have changed, as they are in a new process."""
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -53,6 +53,10 @@ class _Float32(TorchFunctionMode):
         return made
 
 
+# Between two looks whether a call has ended without telling.
+_SECONDS = 0.05
+
+
 class SharedSetting:
     """A setting of the whole process that calls in several threads may need at once.
 
@@ -69,27 +73,40 @@ class SharedSetting:
     def __init__(self, get: Callable[[], Any], put: Callable[[Any], None]):
         self.get, self.put = get, put
         self.condition = threading.Condition()
-        self.holders = Counter()
+        self.holds = WeakSet()
         self.value = self.before = None
 
     @contextmanager
     def held(self, value: Any) -> Iterator[None]:
         """The setting is `value` inside the block."""
-        me = threading.get_ident()
+        hold = _Hold()
         with self.condition:
-            if me not in self.holders:
-                self.condition.wait_for(lambda: not self.holders or self.value == value)
-            if not self.holders:
+            if all(each.thread != hold.thread for each in self.holds):
+                # Not until told: a hold that dies in an interrupt tells nobody.
+                while self.holds and self.value != value:
+                    self.condition.wait(_SECONDS)
+            if not self.holds:
+                self._put_back()
                 self.value, self.before = value, self.get()
                 self.put(value)
-            self.holders[me] += 1
+            self.holds.add(hold)
         try:
             yield
         finally:
             with self.condition:
-                self.holders[me] -= 1
-                if not self.holders[me]:
-                    del self.holders[me]
-                if not self.holders:
-                    self.put(self.before)
+                self.holds.discard(hold)
+                if not self.holds:
+                    self._put_back()
                     self.condition.notify_all()
+
+    def _put_back(self):
+        if self.value is not None:
+            self.put(self.before)
+            self.value = None
+
+
+class _Hold:
+    """That a call of this thread holds a setting; gone with the call, however it ends."""
+
+    def __init__(self):
+        self.thread = threading.get_ident()

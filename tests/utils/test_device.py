@@ -191,3 +191,17 @@ def test_cudnn_is_put_back(before, monkeypatch):
     with deterministic_cudnn(CPU):
         assert torch.backends.cudnn.deterministic is before
     assert torch.backends.cudnn.deterministic is before
+
+
+def test_a_call_that_dies_in_its_end_stops_nobody():
+    before = precisions()
+
+    def die():
+        held = matmul_precision("fast")
+        held.__enter__()
+        return precisions()
+
+    assert die() == ["bf16", "tf32"]
+    with matmul_precision("exact"):
+        assert precisions() == before
+    assert precisions() == before

@@ -178,3 +178,19 @@ def test_threads_do_not_meet():
         thread.join()
     for seed in range(4):
         assert all(map(torch.equal, alone[seed], together[seed]))
+
+
+def test_a_block_whose_end_is_interrupted_leaves_nothing(monkeypatch):
+    def begin():
+        own = OwnGenerators(CPU, 3)
+        own.__enter__()
+        torch.rand(1)
+
+    begin()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        found = torch.rand(3)
+    assert torch.equal(found, torch.rand(3, generator=torch.Generator().manual_seed(5)))
+    before = torch.get_rng_state()
+    seed_generators(7)
+    assert torch.equal(torch.get_rng_state(), before)
