@@ -9,6 +9,7 @@ from ._dictionary.conv_kmeans import ConvKMeans
 from ._dictionary.kmeans_filter_learner import KMeansFilterLearner
 from ._dictionary.patch_extractor import PatchExtractor
 from ._dictionary.zca_whitener import ZCAWhitener
+from ._inputs.image_files import ImageFiles
 from ._to_torch import to_torch
 from .displays import (
     ClusterGalleryDisplay,
@@ -36,6 +37,7 @@ __all__ = [
     "DeepClusterEstimator",
     "FilterDisplay",
     "HistoryDisplay",
+    "ImageFiles",
     "KMeansFilterLearner",
     "PatchExtractor",
     "ZCAWhitener",

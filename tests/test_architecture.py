@@ -22,7 +22,15 @@ ARROWS = {
     "_cluster_classifier": {"metrics", "_utils"},
     "_to_torch": {"_dictionary", "_core", "_utils"},
     "displays": {"_cluster_classifier", "metrics"},
-    "": {"_cluster_classifier", "_deep_cluster", "_dictionary", "_to_torch", "displays", "metrics"},
+    "": {
+        "_cluster_classifier",
+        "_deep_cluster",
+        "_dictionary",
+        "_inputs",
+        "_to_torch",
+        "displays",
+        "metrics",
+    },
 }
 LONGEST_FILE = 450
 MOST_METHODS = 20

@@ -1,7 +1,7 @@
 """The contract of a source of images: what every form of X becomes, for both families."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -42,6 +42,16 @@ class ImageSource(ABC):
 
     #: Whether `sizes` costs nothing; False: images are read to find them.
     sizes_known = True
+    #: Whether reading an image takes long, each time: it is decoded.
+    decodes = False
+    #: Whether images that all have one size have the size that the user wants.
+    size_is_chosen = True
+    #: Whether an image may be another one when it is read again, as random transforms make it.
+    varies = False
+    #: Whether values are looked at when images are read, and not before; `read` then calls `saw`.
+    seen_when_read = False
+    #: Called with the range of the values that were read first, where it is `seen_when_read`.
+    on_seen: Callable[[ValueRange], None] | None = None
 
     def __init__(
         self,
@@ -60,6 +70,7 @@ class ImageSource(ABC):
         self.pixel_dtype = pixel_dtype
         self.ready = ready
         self.values = values
+        self._seen = UNSEEN
 
     def __len__(self) -> int:
         return self.n_images
@@ -73,6 +84,18 @@ class ImageSource(ABC):
         return np.broadcast_to(self.shape[:2], (len(self), 2))
 
     @property
+    def some_sizes(self) -> np.ndarray:
+        """(height, width) of enough images to know what sizes there are."""
+        return self.sizes
+
+    def covering(self, size: tuple[int, int]) -> "ImageSource":
+        """A source of the same images that scales and cuts them to a size while it reads them.
+
+        This one, where it cannot.
+        """
+        return self
+
+    @property
     def n_features(self) -> int | None:
         """H * W * C, or None where the images may differ in size."""
         return None if self.shape is None else int(np.prod(self.shape))
@@ -83,6 +106,29 @@ class ImageSource(ABC):
         if self.ready:
             return None
         return self.shape if self.shape is not None else (None, None, self.n_channels)
+
+    @property
+    def pixel_range(self) -> ValueRange:
+        """The range of the pixels, as far as it is known: of bytes, that of a sample."""
+        if self.seen_when_read:
+            return self._seen
+        if self.values is not UNSEEN or self.ready:
+            return self.values
+        found = UNSEEN
+        for block in self.sample():
+            found |= ValueRange(block.min().item(), block.max().item())
+        return found
+
+    def sample(self) -> Iterable[np.ndarray]:
+        """Some pixels of some images in memory, for `pixel_range`; none where it costs too much."""
+        return ()
+
+    def saw(self, block: np.ndarray) -> None:
+        """Note the range of what was read; for sources with `seen_when_read`."""
+        values = ValueRange(block.min().item(), block.max().item())
+        first, self._seen = self._seen is UNSEEN, self._seen | values
+        if first and self.on_seen is not None:
+            self.on_seen(values)
 
     def stored_shape(self, i: int) -> tuple[int, ...]:
         """The shape of image `i` as it came; of a grey one, the axis of channels may lack."""
@@ -106,6 +152,15 @@ class ImageSource(ABC):
             On the CPU.
         """
 
+    def blocks(
+        self, indices: Iterable[slice | np.ndarray], writable: bool = False
+    ) -> Iterator[torch.Tensor]:
+        """The images at each index, as `read` gives them.
+
+        A source that can read ahead, or whose pieces on disk several indices share, overrides this.
+        """
+        return (self.read(index, writable) for index in indices)
+
     def batches(
         self,
         n_images: Callable[[tuple[int, int]], int],
@@ -128,8 +183,8 @@ class ImageSource(ABC):
         index : slice or int array
         images : tensor of shape (batch, H, W, C)
         """
-        for index in self._batch_indices(n_images, members):
-            images = self.read(index, writable)
+        indices = list(self._batch_indices(n_images, members))
+        for index, images in zip(indices, self.blocks(indices, writable), strict=True):
             # The version of a tensor counts what is done in place, through views as well.
             version = None if writable or images.is_inference() else images._version
             yield index, images

@@ -67,7 +67,7 @@ class NotFiniteError(ValueError):
         self.value, self.where = float(value), where
 
 
-def value_range(data: Any, scan_bytes: int = SCAN_BYTES) -> ValueRange:
+def value_range(data: Any, scan_bytes: int = SCAN_BYTES, multiple: int = 1) -> ValueRange:
     """The range of an array of images, looked through a part at a time.
 
     Parameters
@@ -75,6 +75,8 @@ def value_range(data: Any, scan_bytes: int = SCAN_BYTES) -> ValueRange:
     data : array of shape (n, ...)
         In memory or on disk. Bytes are not looked at.
     scan_bytes : int, default=64 MiB
+    multiple : int, default=1
+        Parts are a multiple of so many images long, if that takes more memory, too.
 
     Returns
     -------
@@ -89,9 +91,9 @@ def value_range(data: Any, scan_bytes: int = SCAN_BYTES) -> ValueRange:
     if not data.shape[0] or dtype.itemsize == 1:
         return UNSEEN
     row_bytes = max(1, int(np.prod(data.shape[1:])) * dtype.itemsize)
-    step = max(1, scan_bytes // row_bytes)
+    step = max(1, scan_bytes // row_bytes // multiple) * multiple
     ranges = None
-    for start in range(0, len(data), step):
+    for start in range(0, data.shape[0], step):
         block = np.asarray(data[start : start + step])
         low, high = block.min(), block.max()
         if not (np.isfinite(low) and np.isfinite(high)):
@@ -101,6 +103,52 @@ def value_range(data: Any, scan_bytes: int = SCAN_BYTES) -> ValueRange:
         found = ValueRange(low.item(), high.item())
         ranges = found if ranges is None else ranges | found
     return ranges
+
+
+def checked_range(
+    data: Any, name: str, scan_bytes: int = SCAN_BYTES, multiple: int = 1, first: int | None = None
+) -> ValueRange:
+    """The range of an array of images, or of one image; NaN and infinity are refused.
+
+    Parameters
+    ----------
+    data : array of shape (n, ...); of one image (H, W) or (H, W, C)
+    name : str
+        What the images, or the one image, are called in messages.
+    scan_bytes, multiple
+        As in `value_range`.
+    first : int or None, default=None
+        The number of the first image where `data` is a part of them.
+
+    Returns
+    -------
+    ValueRange
+
+    Raises
+    ------
+    ValueError
+        With the place of the first value that is not finite.
+    """
+    try:
+        return value_range(data, scan_bytes, multiple)
+    except NotFiniteError as error:
+        value = "NaN" if np.isnan(error.value) else "infinity"
+        if name != "Input X":
+            where = f"at {_place(error.where)}"
+        else:
+            image, *place = error.where
+            image += first or 0
+            where = f"in image {image}, at {_place(place)}"
+            if len(data.shape) == 2:
+                where = f"in row {image}, column {place[0]}"
+        raise ValueError(
+            f"{name} contains {value} {where}. Images must be finite: leave it out, or replace "
+            "such values, for example with np.nan_to_num(X)."
+        ) from None
+
+
+def _place(index):
+    return ", ".join(map("{} {}".format, ("row", "column", "channel"), index))
 
 
 def compute_dtype(dtypes: Iterable[np.dtype], values: ValueRange, name: str = "X") -> torch.dtype:
