@@ -90,16 +90,18 @@ class ImageBatches(Dataset):
 
 
 def image_batches(
-    source: ImageSource, input_size: Any, device: torch.device
+    source: ImageSource, input_size: Any, device: torch.device, largest: int = _LARGEST_SIDE
 ) -> tuple[ImageBatches, tuple[int, int, int]]:
     """Batches of the images of any source.
 
     Parameters
     ----------
     source : ImageSource
-    input_size : int or (int, int)
-        Height and width of the input of the network.
+    input_size : int, (int, int) or None
+        Height and width of the input of the network; None is `common_size`.
     device : torch.device
+    largest : int, default=224
+        For `common_size`.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def image_batches(
         For values that float32 cannot hold.
     """
     _check_held(source)
-    size = as_pair(input_size, "input_size")
+    size = common_size(source, largest) if input_size is None else as_pair(input_size, "input_size")
     return ImageBatches(in_one_size(source, size), device), (*size, source.n_channels)
 
 
@@ -138,8 +140,7 @@ def training_batches(
 ) -> tuple[ImageBatches, tuple[int, int, int]]:
     """`image_batches` by the parameters of a `DeepClusterEstimator`; `verbose` tells a size."""
     largest = _LARGEST_SIDE_OF_SMALL if estimator.module == "small" else _LARGEST_SIDE
-    size = estimator.input_size or common_size(source, largest)
-    batches, shape = image_batches(source, size, device)
+    batches, shape = image_batches(source, estimator.input_size, device, largest)
     if estimator.verbose and estimator.input_size is None and source.image_shape != shape:
         report(estimator, f"input_size={shape[:2]} was chosen for images that differ in size")
     return batches, shape

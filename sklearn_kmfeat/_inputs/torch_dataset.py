@@ -48,7 +48,7 @@ class DatasetSource(ImageSource):
     def some_sizes(self):
         """(height, width) of some images, evenly spread, an int array of shape (m, 2)."""
         some = np.linspace(0, len(self) - 1, min(len(self), _SIZES_SEEN)).astype(int)
-        return np.array([self._image(int(i)).shape[1:] for i in some])
+        return np.array([_as_tensor(_item(self.dataset, int(i)), i).shape[1:] for i in some])
 
     @cached_property
     def sizes(self):
