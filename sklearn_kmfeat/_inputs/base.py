@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import torch
 
+from .._core.contrast import ContrastVariance
 from .values import UNSEEN, ValueRange
 
 
@@ -50,6 +51,8 @@ class ImageSource(ABC):
     varies = False
     #: Whether values are looked at when images are read, and not before; `read` then calls `saw`.
     seen_when_read = False
+    #: Variance of each image, summed, where it was found when the values were looked at.
+    known_variance: ContrastVariance | None = None
     #: Called with the range of the values that were read first, where it is `seen_when_read`.
     on_seen: Callable[[ValueRange], None] | None = None
 

@@ -53,6 +53,7 @@ def check_images(
     reset: bool = True,
     needs_sizes: bool = True,
     scan_bytes: int = SCAN_BYTES,
+    image_contrast: bool = False,
 ) -> ImageSource:
     """Check X in any of its forms.
 
@@ -72,6 +73,8 @@ def check_images(
         would have to be read is then not asked for their sizes.
     scan_bytes : int, default=64 MiB
         Bytes that are looked through for NaN at a time.
+    image_contrast : bool, default=False
+        Whether `known_variance` of the source will be asked for, of a first fit.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def check_images(
         With what was expected and what came.
     """
     shape = _checked_image_shape(image_shape)
-    request = Request(estimator, shape, reset, needs_sizes, scan_bytes)
+    request = Request(estimator, shape, reset, needs_sizes, scan_bytes, image_contrast)
     refuse(X, request.name)
     make = next((form.source for form in FORMS.values() if form.accepts(X)), array_source)
     source = make(X, request)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,15 @@ from PIL import Image, ImageOps
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 #: Of Pillow: those without colours.
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+# Of colours of sixteen bits Pillow keeps the upper eight. Told that their bytes lie the other way
+# round, it takes the lower eight for them; grey with transparency it takes for four bytes.
+_OTHER_HALF = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGBA;16B": "RGBA;16L",
+    "RGBA;16L": "RGBA;16B",
+    "LA;16B": "RGBA",
+}
 # White is 255 in eight bits and 65,535 in sixteen: each is the other times 257.
 _STEP = 257
 _DEPTHS = {"I": "int32", "F": "float32"}
@@ -96,7 +104,7 @@ class PixelFormat(NamedTuple):
         wide = [depth for depth in depths if depth in ("int32", "float32")]
         if wide and (len(depths) > 1 or dtype is not None):
             (other,) = [each for each in depths if each != wide[0]][:1] or [dtype]
-            beside = f", and {depths[other]} of {other}" if other in depths else ""
+            beside = f", and {depths[other]} {other}" if other in depths else ""
             raise ValueError(
                 f"{depths[wide[0]]} holds pixels of {wide[0]}{beside}: they have no range in "
                 "common. Give files of one kind, or arrays that are scaled by yourself."
@@ -209,18 +217,30 @@ def _planes(image):
     """The values of an image of more than eight bits, (1 to 4, H, W), in the order of memory."""
     if image.mode in GREY_MODES:
         values = np.asarray(ImageOps.exif_transpose(image))
-        dtype = _depth(image)
-        return values.astype(dtype)[np.newaxis]
-    if image.format != "PNG" or not getattr(image, "filename", ""):
+        return values.astype(_depth(image))[np.newaxis]
+    raw = _raw_mode(image)
+    if raw not in _OTHER_HALF or not getattr(image, "filename", ""):
         raise ValueError(
             f"it holds {image.mode} of 16 bits in the format {image.format}, of which Pillow "
-            "reads the upper 8 bits only. Save it as PNG, or give arrays that another reader "
-            "made of it"
+            "reads the upper 8 bits only. Save it as PNG or TIFF, or give arrays that another "
+            "reader made of it"
         )
-    from torchvision.io import decode_image
+    upper, lower = (_read_as(image.filename, mode) for mode in (raw, _OTHER_HALF[raw]))
+    if raw == "LA;16B":
+        halves = lower.astype(np.uint16)  # both halves of both
+        return np.stack([halves[..., i] * 256 + halves[..., i + 1] for i in (0, 2)])
+    return (upper.astype(np.uint16) * 256 + lower).transpose(2, 0, 1)
 
-    encoded = torch.frombuffer(bytearray(Path(image.filename).read_bytes()), dtype=torch.uint8)
-    return decode_image(encoded, "UNCHANGED", apply_exif_orientation=True).numpy()
+
+def _read_as(path, raw_mode):
+    """Bytes (H, W, C) of a file whose pixels lie as `raw_mode` says."""
+    with Image.open(path) as image:
+        tiles = []
+        for codec, extents, offset, args in image.tile:
+            args = raw_mode if isinstance(args, str) else (raw_mode, *args[1:])
+            tiles.append((codec, extents, offset, args))
+        image.tile = [type(tile)(*new) for tile, new in zip(image.tile, tiles, strict=True)]
+        return np.array(ImageOps.exif_transpose(image))
 
 
 def _is_grey(image):

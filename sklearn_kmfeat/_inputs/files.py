@@ -172,6 +172,8 @@ def is_files(X: Any) -> bool:
 def files_source(X: Any, request: Request) -> PictureSource:
     """The source of `ImageFiles`, or of paths."""
     files = X if isinstance(X, ImageFiles) else ImageFiles(items_of(X))
+    if not len(files):
+        raise ValueError("X holds no image files: at least one is needed.")
     source = PictureSource(files, threads=True)
     check_image_shape(request, source, "files")
     return source

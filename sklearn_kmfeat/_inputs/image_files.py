@@ -31,9 +31,9 @@ class ImageFiles(Sequence):
     indices or a mask give another `ImageFiles`, so that `GridSearchCV`, `cross_val_score` and
     `train_test_split` cut it without decoding anything. It pickles as paths.
 
-    Of each file Pillow, or torchvision for colours of sixteen bits, decodes the first frame. It
-    is turned as its EXIF data tells; palettes, CMYK and the like become colours; what is
-    transparent lies on white; sixteen bits keep their values.
+    Of each file Pillow decodes the first frame. It is turned as its EXIF data tells; palettes,
+    CMYK and the like become colours; what is transparent lies on white; sixteen bits keep their
+    values.
 
     Parameters
     ----------
@@ -159,7 +159,9 @@ class ImageFiles(Sequence):
             index = index[0]  # as scikit-learn cuts whatever has a shape
         if isinstance(index, Integral):
             return self.read(int(index))
-        places = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index)]
+        if not isinstance(index, slice):
+            index = np.asarray(index, dtype=None if np.size(index) else int)
+        places = np.arange(len(self))[index]
         if places.ndim != 1:
             raise IndexError(f"ImageFiles are cut along one axis, got {index!r}.")
         part = object.__new__(type(self))

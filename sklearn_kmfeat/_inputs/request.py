@@ -23,6 +23,8 @@ class Request(NamedTuple):
         False where the estimator brings images to a size of its own.
     scan_bytes : int
         Bytes that are looked through for NaN at a time.
+    image_contrast : bool, default=False
+        Whether `known_variance` of the source will be asked for, of a first fit.
     """
 
     estimator: Any
@@ -30,6 +32,7 @@ class Request(NamedTuple):
     reset: bool
     needs_sizes: bool
     scan_bytes: int
+    image_contrast: bool = False
 
     @property
     def name(self) -> str:

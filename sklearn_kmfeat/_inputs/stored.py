@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 
+from .._core.contrast import ContrastVariance
 from .arrays import ArraySource, shape_of_images
 from .request import Request, check_dtype
 from .values import UNSEEN, ValueRange, checked_range
@@ -109,10 +110,19 @@ def stored_source(X: Any, request: Request) -> StoredSource:
     check_dtype(request, X.dtype)
     shape, ready = shape_of_images(X, request)
     size = _rows_in_chunk(X)
-    values = UNSEEN
-    if request.reset:
-        values = checked_range(X, "Input X", request.scan_bytes, multiple=size)
-    return StoredSource(X, shape, ready, values, size)
+    if not request.reset:
+        return StoredSource(X, shape, ready, n_in_chunk=size)
+    variances = []
+
+    def note(block):
+        rows = torch.from_numpy(block.reshape(len(block), -1).astype(np.float64))
+        variances.append(ContrastVariance.of(rows))
+
+    on_block = note if request.image_contrast else None
+    values = checked_range(X, "Input X", request.scan_bytes, multiple=size, on_block=on_block)
+    source = StoredSource(X, shape, ready, values, size)
+    source.known_variance = sum(variances[1:], variances[0]) if variances else None
+    return source
 
 
 def _rows_in_chunk(X):

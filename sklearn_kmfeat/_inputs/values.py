@@ -1,6 +1,6 @@
 """The values of images: whether they are finite, and in which dtype they can be computed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,7 +67,12 @@ class NotFiniteError(ValueError):
         self.value, self.where = float(value), where
 
 
-def value_range(data: Any, scan_bytes: int = SCAN_BYTES, multiple: int = 1) -> ValueRange:
+def value_range(
+    data: Any,
+    scan_bytes: int = SCAN_BYTES,
+    multiple: int = 1,
+    on_block: Callable[[np.ndarray], None] | None = None,
+) -> ValueRange:
     """The range of an array of images, looked through a part at a time.
 
     Parameters
@@ -77,6 +82,8 @@ def value_range(data: Any, scan_bytes: int = SCAN_BYTES, multiple: int = 1) -> V
     scan_bytes : int, default=64 MiB
     multiple : int, default=1
         Parts are a multiple of so many images long, if that takes more memory, too.
+    on_block : callable or None, default=None
+        Called with each part that is read.
 
     Returns
     -------
@@ -102,11 +109,13 @@ def value_range(data: Any, scan_bytes: int = SCAN_BYTES, multiple: int = 1) -> V
             raise NotFiniteError(block[first], where)
         found = ValueRange(low.item(), high.item())
         ranges = found if ranges is None else ranges | found
+        if on_block is not None:
+            on_block(block)
     return ranges
 
 
 def checked_range(
-    data: Any, name: str, scan_bytes: int = SCAN_BYTES, multiple: int = 1, first: int | None = None
+    data: Any, name: str, *scan: Any, first: int | None = None, **options: Any
 ) -> ValueRange:
     """The range of an array of images, or of one image; NaN and infinity are refused.
 
@@ -115,7 +124,7 @@ def checked_range(
     data : array of shape (n, ...); of one image (H, W) or (H, W, C)
     name : str
         What the images, or the one image, are called in messages.
-    scan_bytes, multiple
+    *scan, **options
         As in `value_range`.
     first : int or None, default=None
         The number of the first image where `data` is a part of them.
@@ -130,7 +139,7 @@ def checked_range(
         With the place of the first value that is not finite.
     """
     try:
-        return value_range(data, scan_bytes, multiple)
+        return value_range(data, *scan, **options)
     except NotFiniteError as error:
         value = "NaN" if np.isnan(error.value) else "infinity"
         if name != "Input X":
