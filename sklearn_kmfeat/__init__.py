@@ -13,6 +13,7 @@ from ._to_torch import to_torch
 from .displays import (
     ClusterGalleryDisplay,
     ContingencyDisplay,
+    EmbeddingDisplay,
     FilterDisplay,
     HistoryDisplay,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "ContrastNormalizer",
     "ConvKMeans",
     "DeepClusterEstimator",
+    "EmbeddingDisplay",
     "FilterDisplay",
     "HistoryDisplay",
     "KMeansFilterLearner",

@@ -1,7 +1,7 @@
 """Small pictures of chosen images, whatever form the images come in.
 
-The displays draw images through `thumbnails` alone, and only what is drawn is read. Arrays and lists
-are read here, as the input layer refuses NaN; all other forms through their `ImageSource`.
+The displays draw images through `thumbnails` alone, and only what is drawn is read. Arrays and
+lists are read here, as the input layer refuses NaN; all other forms through their `ImageSource`.
 """
 
 import math
