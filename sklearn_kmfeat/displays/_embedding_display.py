@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from .._cluster_classifier import ClusterClassifier, one_cluster_per_sample
-from .._utils.labels import to_numpy
+from .._utils.labels import read_labels, to_numpy
 from ._figure import figure_and_axes, pyplot
 from ._image_map import Canvas, limits
 from ._label_colors import NEUTRAL, label_colors
@@ -46,7 +46,8 @@ class EmbeddingDisplay:
         The place of each image: right and up.
 
     labels : array-like of shape (n_samples,), default=None
-        The cluster or class of each image, for the colours of points and frames. -1 is grey.
+        The cluster or class of each image, for the colours of points and frames. -1 and what is
+        not known (None, NaN) are grey.
 
     image_shape : tuple of int, default=None
         (height, width) or (height, width, C), when the rows of `images` are flattened images.
@@ -263,14 +264,14 @@ class EmbeddingDisplay:
             )
         images = as_images(self.images, self.image_shape)
         self.positions_ = _checked_positions(self.positions)
-        labels = None if self.labels is None else column_or_1d(to_numpy(self.labels))
+        labels, unknown = read_labels(self.labels) if self.labels is not None else (None, None)
         check_consistent_length(range(len(images)), self.positions_, labels)
-        colors, names = np.array([NEUTRAL] * len(images)), {}
+        colors, names = np.full((len(images), 3), NEUTRAL), {}
         if labels is not None:
-            colors, names = label_colors(labels)
+            colors, names = label_colors(column_or_1d(labels), unknown.ravel())
         names = names if legend and len(names) <= _MOST_NAMES else {}
 
-        beside = 0.4 + 0.08 * max(len(str(name)) for name in names) if names else 0
+        beside = 0.5 + 0.08 * max(len(str(name)) for name in names) if names else 0
         self.figure_, self.ax_ = figure_and_axes(ax, (_SIDE + beside, _SIDE))
         inches = (_SIDE, _SIDE) if ax is None else _inches(self.ax_)
         side = _side_in_points(thumbnail_size, inches, len(images)) / 72 * _RESOLUTION
@@ -338,8 +339,9 @@ def _predicted(estimator, X):
     """One label for each image, or None."""
     if not hasattr(estimator, "predict"):
         return None
+    labels = estimator.predict(X)
     try:
-        return one_cluster_per_sample(estimator.predict(X), type(estimator).__name__)
+        return one_cluster_per_sample(labels, type(estimator).__name__)
     except ValueError:  # a label for each location of an image
         return None
 

@@ -9,28 +9,34 @@ from ._figure import pyplot
 NEUTRAL = (0.55, 0.55, 0.55)
 
 
-def label_colors(labels: np.ndarray) -> tuple[np.ndarray, dict[Any, tuple]]:
+def label_colors(
+    labels: np.ndarray, unknown: np.ndarray
+) -> tuple[np.ndarray, dict[Any, tuple[float, float, float]]]:
     """A colour for each sample, and the labels with theirs, in sorted order.
 
-    -1, which is noise or unknown, is grey. Neighbours in the order look different.
+    Neighbours in the order look different. Grey are -1, which is noise, and what is unknown.
 
     Parameters
     ----------
     labels : ndarray of shape (n,)
+    unknown : bool ndarray of shape (n,)
 
     Returns
     -------
     colors : ndarray of shape (n, 3)
         In 0..1.
     names : dict
-        Label to colour.
+        Label to colour, without the unknown.
     """
-    names, which = np.unique(labels, return_inverse=True)
-    names = names.tolist()
+    found, which = np.unique(labels[~unknown], return_inverse=True)
+    names = found.tolist()
     coloured = [name for name in names if name != -1]
     palette = dict(zip(coloured, _palette(len(coloured)), strict=True))
-    colors = {name: palette.get(name, NEUTRAL) for name in names}
-    return np.array([colors[name] for name in names])[which.ravel()], colors
+    of_names = {name: palette.get(name, NEUTRAL) for name in names}
+    colors = np.full((len(labels), 3), NEUTRAL)
+    if names:
+        colors[~unknown] = np.array(list(of_names.values()))[which.ravel()]
+    return colors, of_names
 
 
 def _palette(n_colors):

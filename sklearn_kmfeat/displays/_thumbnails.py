@@ -64,7 +64,7 @@ def thumbnails(
         parts = [_in_colour(tiles) for tiles in parts]
     tiles, scaled = np.concatenate(parts), ~np.array(in_bytes)
     tiles[scaled] = _unit_range(tiles[scaled])
-    return tiles[which.ravel()]
+    return tiles.clip(0, 1)[which.ravel()]  # what is resized is rounded
 
 
 def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
@@ -167,7 +167,8 @@ class _Display:
 
 def _holds_pictures(X):
     """Whether X is a list of PIL images, or of others that NumPy reads but that tell no ndim."""
-    return isinstance(X, list | tuple) and len(X) > 0 and hasattr(X[0], "__array_interface__")
+    first = X[0] if isinstance(X, list | tuple) and len(X) else None
+    return hasattr(first, "__array_interface__") and not hasattr(first, "ndim")
 
 
 def _holds_numbers(X):
@@ -247,5 +248,5 @@ def _unit_range(images):
         return images
     low, high = np.nanmin(images), np.nanmax(images)
     if low >= -1e-6 and high <= 1 + 1e-6:  # what is resized is rounded
-        return images.clip(0, 1)
+        return images
     return (images - low) / (high - low if high > low else 1)
