@@ -330,6 +330,8 @@ def _in_two_dimensions(features, reducer):
         return positions
     if features.shape[1] == 2:
         return features.toarray() if issparse(features) else features
+    if features.shape[0] == 1:
+        return np.zeros((1, 2))
     n_components = min(2, *features.shape)
     positions = PCA(n_components, random_state=0).fit_transform(features)
     return np.pad(positions, [(0, 0), (0, 2 - n_components)])
