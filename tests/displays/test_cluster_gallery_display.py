@@ -114,13 +114,13 @@ class TestClusterGalleryDisplay:
         np.testing.assert_array_equal(second[:, [0, 1, 4, 5]], 1)
 
     def test_distances_between_images_of_different_sizes(self):
-        levels = [0.9, 0.5, 0.45, 0.55, 0.2]
+        levels = [0.9, 0.5, 0.45, 0.6, 0.2]
         images = [np.full((4 + i, 9 - i), level) for i, level in enumerate(levels)]
         display = ClusterGalleryDisplay.from_predictions(images, [0] * 5, n_images=2)
         height, width = 6, 7
         mosaic = np.ma.filled(display.im_.get_array(), np.nan)[3:]
         middle = [mosaic[height // 2, left + width // 2] for left in (0, 8, 18, 26)]
-        np.testing.assert_allclose(middle, [0.5, 0.55, 0.2, 0.9])
+        np.testing.assert_allclose(middle, [0.5, 0.45, 0.2, 0.9])
 
     def test_blank_pixels_do_not_count_in_distances(self, images):
         images = images.copy()

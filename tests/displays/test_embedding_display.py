@@ -129,8 +129,9 @@ class TestPicture:
         assert display.scatter_.get_sizes().tolist() == [7]
         np.testing.assert_array_equal(display.scatter_.get_facecolors(), [[1, 0, 0, 1]])
 
-    def test_images_of_different_sizes_are_read_where_they_are_drawn(self):
-        images = [np.full((4, 8), 0.5), np.full((8, 4, 3), 0.5)]
+    @pytest.mark.parametrize("colours", [(), (3,)])
+    def test_frames_are_close_to_images_of_different_sizes(self, colours):
+        images = [np.full((4, 8), 0.5), np.full((8, 4, *colours), 0.5)]
         display = EmbeddingDisplay.from_predictions(images, [[0, 0], [1, 1]], thumbnail_size=36)
         opaque = display.im_.get_array()[..., 3] > 0
         half = opaque[: len(opaque) // 2], opaque[len(opaque) // 2 :]

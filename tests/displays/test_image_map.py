@@ -29,6 +29,7 @@ class TestLimits:
         positions = np.random.RandomState(0).rand(200, 2)
         positions[:10] += 100
         np.testing.assert_array_equal(limits(positions)[1], positions.max(axis=0))
+        np.testing.assert_array_equal(limits(-positions)[0], -positions.max(axis=0))
 
     def test_few_images_and_equal_ones(self):
         low, high = limits(np.array([[0.0, 3], [1, 3], [99, 3]]))

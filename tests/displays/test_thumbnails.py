@@ -117,6 +117,15 @@ def test_smaller_images_are_averages():
     np.testing.assert_allclose(found, 0.5)
 
 
+def test_large_images():
+    ramp = np.linspace(0, 1, 3000)[:, np.newaxis] * np.ones((1, 1500))
+    (found,) = thumbnails(ramp[np.newaxis], [0], (10, 10))
+    np.testing.assert_array_equal(np.isnan(found[0]), [True] * 2 + [False] * 5 + [True] * 3)
+    expected = (np.arange(10) + 0.5) / 10
+    np.testing.assert_allclose(found[:, 2:7], np.tile(expected, (5, 1)).T, atol=0.02)
+    np.testing.assert_allclose(thumbnails([np.ones((1, 5000))], [0], (4, 4))[0, 1], 1)
+
+
 def test_natural_size():
     assert natural_size(as_images([np.ones((4, 9)), np.ones((6, 5)), np.ones((8, 7))])) == (6, 7)
     assert natural_size(as_images(np.ones((2, 1280, 640)))) == (LARGEST_SIDE, LARGEST_SIDE // 2)
