@@ -183,18 +183,17 @@ def _holds_numbers(X):
 
 def _blocks(X, places, block_bytes):
     """Read images at increasing places: blocks of one shape, and whether they are bytes."""
-    if isinstance(X, ImageSource):
-        in_bytes = X.pixel_dtype == np.uint8
-        for i in places:
-            yield X.read(np.array([i])).numpy(), in_bytes
-    elif isinstance(X, list):
+    if isinstance(X, list):
         for i in places:
             yield X[i][np.newaxis], X[i].dtype == np.uint8
-    else:
-        step = max(1, block_bytes // (8 * math.prod(X.shape[1:])))
-        for start in range(0, len(places), step):
-            block = to_numpy(X[places[start : start + step]])
-            yield block, block.dtype == np.uint8
+        return
+    of_source = isinstance(X, ImageSource)
+    shape = X.shape if of_source else X.shape[1:]
+    step = 1 if shape is None else max(1, block_bytes // (8 * math.prod(shape)))
+    for start in range(0, len(places), step):
+        index = places[start : start + step]
+        block = X.read(index).numpy() if of_source else to_numpy(X[index])
+        yield block, (X.pixel_dtype if of_source else block.dtype) == np.uint8
 
 
 def _finite(images, in_bytes):

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from sklearn_kmfeat._inputs.arrays import ArraySource
 from sklearn_kmfeat.displays._thumbnails import LARGEST_SIDE, as_images, natural_size, thumbnails
 
 BYTES = np.random.RandomState(0).randint(0, 256, (7, 4, 6, 3)).astype(np.uint8)
@@ -53,6 +54,7 @@ FORMS = {
     "float32": lambda: (BYTES / 255).astype(np.float32),
     "bfloat16": lambda: torch.from_numpy(np.round(BYTES / 255)).to(torch.bfloat16),
     "Dataset": lambda: Images(BYTES),
+    "source": lambda: ArraySource(BYTES, BYTES.shape[1:]),
     "on disk": lambda: Counted(BYTES),
 }
 
