@@ -14,6 +14,7 @@ from ._to_torch import to_torch
 from .displays import (
     ClusterGalleryDisplay,
     ContingencyDisplay,
+    EmbeddingDisplay,
     FilterDisplay,
     HistoryDisplay,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "ContrastNormalizer",
     "ConvKMeans",
     "DeepClusterEstimator",
+    "EmbeddingDisplay",
     "FilterDisplay",
     "HistoryDisplay",
     "ImageFiles",

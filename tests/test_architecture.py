@@ -21,7 +21,7 @@ ARROWS = {
     "_deep_cluster": {"_inputs", "_core", "_utils", "metrics"},
     "_cluster_classifier": {"metrics", "_utils"},
     "_to_torch": {"_dictionary", "_core", "_utils"},
-    "displays": {"_cluster_classifier", "metrics"},
+    "displays": {"_cluster_classifier", "metrics", "_inputs", "_utils"},
     "": {
         "_cluster_classifier",
         "_deep_cluster",

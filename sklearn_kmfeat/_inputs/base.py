@@ -10,6 +10,21 @@ from .._core.contrast import ContrastVariance
 from .values import UNSEEN, ValueRange
 
 
+class Seen:
+    """The range of the values that were read; sources of the same images share it.
+
+    Attributes
+    ----------
+    values : ValueRange
+    on_first : callable or None
+        Called with the range of what is read first.
+    """
+
+    def __init__(self):
+        self.values = UNSEEN
+        self.on_first: Callable[[ValueRange], None] | None = None
+
+
 class ImageSource(ABC):
     """Checked images that are read a batch at a time.
 
@@ -53,8 +68,6 @@ class ImageSource(ABC):
     seen_when_read = False
     #: Variance of each image, summed, where it was found when the values were looked at.
     known_variance: ContrastVariance | None = None
-    #: Called with the range of the values that were read first, where it is `seen_when_read`.
-    on_seen: Callable[[ValueRange], None] | None = None
 
     def __init__(
         self,
@@ -73,7 +86,7 @@ class ImageSource(ABC):
         self.pixel_dtype = pixel_dtype
         self.ready = ready
         self.values = values
-        self._seen = UNSEEN
+        self.seen = Seen()
 
     def __len__(self) -> int:
         return self.n_images
@@ -98,6 +111,13 @@ class ImageSource(ABC):
         """
         return self
 
+    def at_most(self, side: int) -> "ImageSource":
+        """A source of the same images that reads them with at most so many pixels a side.
+
+        This one, where it cannot.
+        """
+        return self
+
     @property
     def n_features(self) -> int | None:
         """H * W * C, or None where the images may differ in size."""
@@ -114,8 +134,8 @@ class ImageSource(ABC):
     def pixel_range(self) -> ValueRange:
         """The range of the pixels, as far as it is known: of bytes, that of a sample."""
         if self.seen_when_read:
-            return self._seen
-        if self.values is not UNSEEN or self.ready:
+            return self.seen.values
+        if self.values.known or self.ready:
             return self.values
         found = UNSEEN
         for block in self.sample():
@@ -129,9 +149,9 @@ class ImageSource(ABC):
     def saw(self, block: np.ndarray) -> None:
         """Note the range of what was read; for sources with `seen_when_read`."""
         values = ValueRange(block.min().item(), block.max().item())
-        first, self._seen = self._seen is UNSEEN, self._seen | values
-        if first and self.on_seen is not None:
-            self.on_seen(values)
+        first, self.seen.values = not self.seen.values.known, self.seen.values | values
+        if first and self.seen.on_first is not None:
+            self.seen.on_first(values)
 
     def stored_shape(self, i: int) -> tuple[int, ...]:
         """The shape of image `i` as it came; of a grey one, the axis of channels may lack."""

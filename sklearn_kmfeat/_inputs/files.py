@@ -9,7 +9,7 @@ from PIL.Image import Image
 
 from .._utils.ahead import done_ahead
 from .base import ImageSource
-from .decoding import Header, PixelFormat, decoded
+from .decoding import Header, PixelFormat, decoded, scaled_size
 from .image_files import PATHS, ImageFiles
 from .items import items_of
 from .request import Request, check_image_shape
@@ -35,7 +35,7 @@ class Pictures(Protocol):
     def name(self, i: int) -> str:
         """What one is called in messages."""
 
-    def in_size(self, size: tuple[int, int]) -> Self:
+    def in_size(self, size: int | tuple[int, int]) -> Self:
         """The same images, scaled and cut to a size."""
 
 
@@ -45,15 +45,15 @@ class PillowImages:
     Parameters
     ----------
     images : list of PIL Image
-    size : (int, int) or None, default=None
+    size : int, (int, int) or None, default=None
     """
 
-    def __init__(self, images: list[Image], size: tuple[int, int] | None = None):
+    def __init__(self, images: list[Image], size: int | tuple[int, int] | None = None):
         headers = [Header.of(image) for image in images]
         self.images = images
         self.size = size
         self.format = PixelFormat.common(headers, map(self.name, range(len(images))))
-        self.sizes = np.array([size or (header.height, header.width) for header in headers])
+        self.sizes = np.array([scaled_size((h.height, h.width), size) for h in headers])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -70,7 +70,7 @@ class PillowImages:
         path = getattr(self.images[i], "filename", "")
         return f"Image {i} of the list" + (f" ({path})" if path else "")
 
-    def in_size(self, size: tuple[int, int]) -> "PillowImages":
+    def in_size(self, size: int | tuple[int, int]) -> "PillowImages":
         """The same images, scaled and cut to a size."""
         return PillowImages(self.images, size)
 
@@ -117,9 +117,18 @@ class PictureSource(ImageSource):
 
     def covering(self, size):
         """A source that scales while it decodes, if the files have no size yet."""
+        return self._in_size(size)
+
+    def at_most(self, side):
+        """A source that scales while it decodes, if the files have no size yet."""
+        return self._in_size(side)
+
+    def _in_size(self, size):
         if self.pictures.size is not None:
             return self
-        return PictureSource(self.pictures.in_size(size), self.threads)
+        source = PictureSource(self.pictures.in_size(size), self.threads)
+        source.seen = self.seen
+        return source
 
     def blocks(self, indices: Iterable[Any], writable: bool = False) -> Iterator[torch.Tensor]:
         """The images at each index, decoded while the caller works on those before."""

@@ -16,8 +16,8 @@ _BELOW_ZERO = 0.2
 
 def remembered(source: ImageSource) -> tuple[float, float] | None:
     """What an estimator keeps of the range of the images that it was fitted on."""
-    low, high = source.pixel_range
-    return None if source.ready or low > high else (low, high)
+    values = source.pixel_range
+    return tuple(values) if values.known and not source.ready else None
 
 
 def watch_range(estimator: Any, source: ImageSource) -> None:
@@ -38,7 +38,7 @@ def watch_range(estimator: Any, source: ImageSource) -> None:
             warn(_message(name, fitted, values))
 
     if source.seen_when_read:
-        source.on_seen = compare
+        source.seen.on_first = compare
     else:
         compare(source.pixel_range)
 

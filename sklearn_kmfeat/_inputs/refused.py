@@ -7,6 +7,8 @@ from typing import Any
 from PIL.Image import Image
 from torch.utils.data import DataLoader, IterableDataset
 
+from .items import items_of
+
 
 def refuse(X: Any, name: str) -> None:
     """Refuse what is a known mistake.
@@ -25,8 +27,7 @@ def refuse(X: Any, name: str) -> None:
     advice = _advice(X)
     if advice is not None:
         raise TypeError(f"{name} got {_described(X)} as X: {advice}.")
-    empty = isinstance(X, list | tuple) or (hasattr(X, "to_list") and hasattr(X, "shape"))
-    if empty and not len(X):
+    if items_of(X) == []:
         raise ValueError(
             f"X is an empty {type(X).__name__}: expected images, at least one, or rows. Were no "
             "files found in the folder that was meant?"

@@ -41,7 +41,7 @@ class StoredSource(ArraySource):
     ):
         super().__init__(data, shape, ready, values)
         self.n_in_chunk = n_in_chunk
-        self.seen_when_read = values is UNSEEN
+        self.seen_when_read = not values.known
 
     def read(self, index, writable=False):
         (block,) = self.blocks([index], writable)

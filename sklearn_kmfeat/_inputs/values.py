@@ -37,9 +37,14 @@ class ValueRange(NamedTuple):
         return ValueRange(min(self.low, other.low), max(self.high, other.high))
 
     @property
+    def known(self) -> bool:
+        """Whether values were looked at."""
+        return self.low <= self.high
+
+    @property
     def magnitude(self) -> float:
         """The largest absolute value; 0 for those that were not looked at."""
-        return max(abs(self.low), abs(self.high)) if self.low <= self.high else 0.0
+        return max(abs(self.low), abs(self.high)) if self.known else 0.0
 
     def fits(self, dtype: torch.dtype) -> bool:
         """Whether squares of the values are numbers of a dtype; zeros fit any."""
