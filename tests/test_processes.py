@@ -64,3 +64,9 @@ def test_learners_are_equal_to_the_bit_with_any_number_of_threads():
         for n in (1, 2)
     )
     assert one == two
+
+
+def test_torchvision_is_imported_where_it_is_needed():
+    """It takes half as long as `import torch`, and most uses need none of it."""
+    code = "import sys, sklearn_kmfeat; assert 'torchvision' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

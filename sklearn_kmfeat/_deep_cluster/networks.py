@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 
 # Up to this side a ResNet keeps the resolution of its input in the first layer, as is usual for
@@ -116,7 +115,7 @@ def alexnet(in_channels, image_size=None):
 
 def vgg16(in_channels, image_size=None):
     """torchvision's VGG-16 with batch normalisation, without its last layer."""
-    network = torchvision.models.vgg16_bn(weights=None)
+    network = _torchvision().vgg16_bn(weights=None)
     network.features[0] = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1)
     for i, layer in enumerate(network.features):
         if isinstance(layer, nn.MaxPool2d):
@@ -127,12 +126,12 @@ def vgg16(in_channels, image_size=None):
 
 def resnet18(in_channels, image_size=None):
     """torchvision's ResNet-18, without its last layer."""
-    return _resnet(torchvision.models.resnet18, in_channels, image_size)
+    return _resnet(_torchvision().resnet18, in_channels, image_size)
 
 
 def resnet50(in_channels, image_size=None):
     """torchvision's ResNet-50, without its last layer."""
-    return _resnet(torchvision.models.resnet50, in_channels, image_size)
+    return _resnet(_torchvision().resnet50, in_channels, image_size)
 
 
 def _resnet(make, in_channels, image_size):
@@ -145,6 +144,13 @@ def _resnet(make, in_channels, image_size):
     else:
         network.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
     return network
+
+
+def _torchvision():
+    """torchvision's networks; importing them takes half as long as importing torch."""
+    from torchvision import models
+
+    return models
 
 
 #: From names for `DeepClusterEstimator(module=...)` to factories; see `build_network`.

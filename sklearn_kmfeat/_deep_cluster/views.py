@@ -7,7 +7,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.transforms import v2
 
 from .._inputs.resize import CenterCrop
 
@@ -15,8 +14,8 @@ from .._inputs.resize import CenterCrop
 _LEAST_SIDE = 4
 
 
-class RandomView(v2.Transform):
-    """A transform of torchvision that draws the geometry of each image of a batch anew.
+class RandomView(nn.Module):
+    """A transform that draws the geometry of each image of a batch anew.
 
     The transforms of torchvision draw once for a whole batch. Here each image of a batch gets
     an affine map of its own, and all are resampled in one call, on their device.
@@ -37,9 +36,13 @@ class RandomView(v2.Transform):
         """Maps (n, 2, 3) from coordinates in the view to those in the image, in [-1, 1]."""
         raise NotImplementedError
 
-    def make_params(self, flat_inputs):
+    def forward(self, images):
+        """Views of images (n, C, H, W)."""
+        return self.transform(images, self.make_params(images))
+
+    def make_params(self, images):
         """Draw one map an image."""
-        return {"maps": self.draw(len(flat_inputs[0]))}
+        return {"maps": self.draw(len(images))}
 
     def transform(self, images, params):
         """Resample images (n, C, H, W); bilinear, edges continued outwards."""
@@ -122,16 +125,16 @@ class CropFlipColor(CropAndFlip):
         self.tint = tint
         self.grey = grey
 
-    def make_params(self, flat_inputs):
+    def make_params(self, images):
         """Draw a map and the changes of colour of each image."""
-        n, channels = flat_inputs[0].shape[:2]
+        n, channels = images.shape[:2]
         coloured = (torch.rand(n) >= self.grey).float()
         tint = 1 + coloured[:, None] * _symmetric(n * channels, self.tint).view(n, channels)
         brightness, contrast, saturation = (
             1 + _symmetric(n, limit) for limit in (self.brightness, self.contrast, self.saturation)
         )
         factors = torch.column_stack([brightness, contrast, saturation * coloured, tint])
-        return super().make_params(flat_inputs) | {"factors": factors[..., None, None]}
+        return super().make_params(images) | {"factors": factors[..., None, None]}
 
     def transform(self, images, params):
         """Views of images (n, C, H, W)."""
@@ -238,8 +241,6 @@ def of_torchvision(augment: Any) -> bool:
     """Whether views come from transforms of torchvision, alone or in a `nn.Sequential`."""
     if isinstance(augment, nn.Sequential):
         return any(map(of_torchvision, augment))
-    if isinstance(augment, RandomView):
-        return False
     kinds = type(augment).__mro__
     return any(kind.__module__.startswith("torchvision.transforms.") for kind in kinds)
 
