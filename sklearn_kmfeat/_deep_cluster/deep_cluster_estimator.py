@@ -200,8 +200,9 @@ class DeepClusterEstimator(
     -----
     `X` may be an array (n, H, W) or (n, H, W, C) of integers or floats in any range, a list of
     images of different sizes, flattened images (n, f) with `image_shape`, rows (n, f) which
-    count as images of one pixel, or a torch Dataset. Everything is computed in float32. Arrays
-    on disk and Datasets are read a batch at a time, never loaded whole.
+    count as images of one pixel, or any other form that `KMeansFilterLearner` takes. Everything is
+    computed in float32. Arrays on disk and Datasets are read a batch at a time, never loaded
+    whole; files are decoded once, in the size of the input, if they then fit in memory.
 
     When the user interrupts it, `fit` ends with the state after the last complete epoch. In the
     first epoch, and while the final clusters are made, the interrupt is raised; a `checkpoint`
@@ -297,7 +298,7 @@ class DeepClusterEstimator(
 
         Parameters
         ----------
-        X : array, list of images or torch Dataset
+        X : array, ImageFiles, list of images or torch Dataset
             See the class for the forms.
         y : array-like of shape (n,) or None, default=None
             Classes. They change nothing: purity and NMI go into `history_`.
@@ -347,7 +348,7 @@ class DeepClusterEstimator(
 
         Parameters
         ----------
-        X : array, list of images or torch Dataset
+        X : array, ImageFiles, list of images or torch Dataset
             In the form and pixel range of `fit`.
 
         Returns
@@ -362,7 +363,7 @@ class DeepClusterEstimator(
 
         Parameters
         ----------
-        X : array, list of images or torch Dataset
+        X : array, ImageFiles, list of images or torch Dataset
             In the form and pixel range of `fit`.
 
         Returns
@@ -381,7 +382,7 @@ class DeepClusterEstimator(
 
         Parameters
         ----------
-        X : array, list of images or torch Dataset
+        X : array, ImageFiles, list of images or torch Dataset
             In the form and pixel range of `fit`.
         y : array-like of shape (n,) or None, default=None
             Classes.

@@ -137,7 +137,7 @@ class PatchDictionary(
 
         Parameters
         ----------
-        X : array of shape (n, H, W), (n, H, W, C) or (n, f), list of images, or torch Dataset
+        X : array, ImageFiles, list of images or torch Dataset
             Integers or floats in any range; see the class for the forms.
         y : None
             Ignored.
@@ -195,7 +195,7 @@ class PatchDictionary(
 
         Parameters
         ----------
-        X : array, list of images, or torch Dataset
+        X : array, ImageFiles, list of images or torch Dataset
             As in `fit`. The first batch must hold at least as many different patches as
             there are filters.
         y : array-like or None, default=None
@@ -223,7 +223,7 @@ class PatchDictionary(
 
         Parameters
         ----------
-        X : array, list of images, or torch Dataset
+        X : array, ImageFiles, list of images or torch Dataset
             In the form and pixel range of `fit`.
 
         Returns
@@ -245,7 +245,7 @@ class PatchDictionary(
 
         Parameters
         ----------
-        X : array, list of images, or torch Dataset
+        X : array, ImageFiles, list of images or torch Dataset
             In the form and pixel range of `fit`.
 
         Returns

@@ -124,10 +124,13 @@ class KMeansFilterLearner(PatchDictionary):
     `X` may be an array (n, H, W) or (n, H, W, C) of integers or floats in any range,
     channels last; a list of images of different sizes; flattened images (n, f) with
     `image_shape`; or ready patches (n, f), for example after `PatchExtractor` and
-    `ZCAWhitener`. Also a torch Dataset, whose items are images or tuples that begin with one:
-    PIL images, arrays (H, W) or (H, W, C), or tensors (C, H, W). float64 is computed in float64,
-    everything else in float32. Memory-mapped arrays and Datasets are read a batch at a time; of a
-    Dataset, all items are read once more for their sizes.
+    `ZCAWhitener`. Also `ImageFiles`, or a list of paths; a list of Pillow images; a Series of any
+    of these; arrays of zarr, h5py and xarray; and a torch Dataset, whose items are images, tuples
+    that begin with one, or dicts that hold one: Pillow images, arrays (H, W) or (H, W, C), or
+    tensors (C, H, W). float64 is computed in float64, everything else in float32. What is on disk
+    is read a batch at a time: a chunk of an array once in `transform` and at most twice in `fit`;
+    of a Dataset, all items are read once more for their sizes. Pixels in another range than in
+    `fit` are warned about.
 
     Memory beyond input and output is, in `fit`, two (``"spherical"``: three) times that of
     the drawn patches, which take 4 bytes times `n_patches` times the values of a patch; in

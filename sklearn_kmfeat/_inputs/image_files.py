@@ -129,12 +129,19 @@ class ImageFiles(Sequence):
         ----------
         folder : path-like
             A name with ``~`` is that of the home folder.
-        mode, size, dtype, on_error
-            As in the class.
+        mode : {"auto", "L", "RGB"}, default="auto"
+            As in the class, like those below.
+        size : int, (int, int) or None, default=None
+            At most so many pixels on the larger side, or height and width.
+        dtype : {"uint8", "uint16"} or None, default=None
+            The range of the pixels.
+        on_error : {"raise", "skip"}, default="raise"
+            What happens to files that cannot be decoded.
 
         Returns
         -------
         ImageFiles
+            With the folder's name for `labels`.
 
         Raises
         ------
@@ -178,21 +185,45 @@ class ImageFiles(Sequence):
         Parameters
         ----------
         i : int
+            Its place.
 
         Returns
         -------
         ndarray of shape (H, W) or (H, W, 3)
+            Its pixels, as ``files[i]`` gives them.
         """
         return self._read(self.paths[i], self.format)
 
     def in_size(self, size: int | tuple[int, int] | None) -> "ImageFiles":
-        """The same files, read in another `size`."""
+        """Read the same files in another size.
+
+        Parameters
+        ----------
+        size : int, (int, int) or None
+            As in the class.
+
+        Returns
+        -------
+        ImageFiles
+            Another sequence.
+        """
         files = self[:]
         files.size = _checked_size(size)
         return files
 
     def name(self, i: int) -> str:
-        """What a file is called in messages: its path."""
+        """Tell what a file is called in messages.
+
+        Parameters
+        ----------
+        i : int
+            Its place.
+
+        Returns
+        -------
+        str
+            Its path.
+        """
         return self.paths[i]
 
     def _read(self, path, pixel_format):

@@ -110,7 +110,7 @@ class ClusterGalleryDisplay:
         estimator : estimator
             A fitted clusterer with `predict`.
 
-        X : array-like, list of images or torch Dataset
+        X : array-like, ImageFiles, list of images or torch Dataset
             The images, in a form that the clusterer takes.
 
         y : array-like of shape (n_samples,), default=None
@@ -152,7 +152,7 @@ class ClusterGalleryDisplay:
 
         Parameters
         ----------
-        X : array-like, list of images or torch Dataset
+        X : array-like, ImageFiles, list of images or torch Dataset
             The images: (n_samples, height, width), (n_samples, height, width, C), or flattened
             with `image_shape`; those of a list may differ in size.
 

@@ -117,7 +117,7 @@ class EmbeddingDisplay:
         estimator : estimator
             A fitted estimator with `transform`, or a Pipeline.
 
-        X : array-like, list of images or torch Dataset
+        X : array-like, ImageFiles, list of images or torch Dataset
             The images, in a form that the estimator takes.
 
         reducer : transformer, default=None
@@ -172,7 +172,7 @@ class EmbeddingDisplay:
 
         Parameters
         ----------
-        X : array-like, list of images or torch Dataset
+        X : array-like, ImageFiles, list of images or torch Dataset
             The images: (n_samples, height, width), (n_samples, height, width, C), or flattened
             with `image_shape`; those of a list may differ in size.
 

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 
 from .._inputs.base import ImageSource
 from .._inputs.check import check_images
+from .._inputs.image_files import ImageFiles
 from .._inputs.items import items_of
 from .._inputs.lists import is_list_of_images
 from .._utils.labels import to_numpy
@@ -97,7 +98,7 @@ def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
     if hasattr(X, "iloc") and items_of(X) is None:
         X = np.asarray(X)
     is_array = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
-    if not is_array or items_of(X) is not None:
+    if not is_array or items_of(X) is not None or isinstance(X, ImageFiles):
         source = check_images(_Display(), X, image_shape=image_shape, needs_sizes=False)
         # Twice what is drawn: files are decoded in a fraction of the time.
         return source.at_most(2 * LARGEST_SIDE)

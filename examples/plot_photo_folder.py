@@ -1,0 +1,121 @@
+"""
+==================================
+A folder of photographs, in groups
+==================================
+
+Somebody has a folder of photographs and no labels. This page brings them in groups, looks at the
+groups, writes down which file is in which, and sorts the files into folders.
+"""
+
+# %%
+# A folder
+# --------
+#
+# Two photographs come with scikit-learn. Cut into 280 pieces of different sizes, saved as people's
+# files are (colours, transparency, grey, sixteen bits, palettes), they stand for a folder of your
+# own. With yours, this block is not needed.
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+rng = np.random.RandomState(0)
+root = Path(tempfile.mkdtemp())
+kinds = ["RGB", "RGBA", "L", "I;16", "P"]
+for name, photo in zip(("china", "flower"), load_sample_images().images, strict=True):
+    (root / "photos" / name).mkdir(parents=True)
+    for i in range(140):
+        height, width = rng.randint(90, 180, 2)
+        top, left = rng.randint(photo.shape[0] - height), rng.randint(photo.shape[1] - width)
+        piece = Image.fromarray(photo[top : top + height, left : left + width])
+        kind = kinds[i % 5]
+        if kind == "I;16":
+            piece = Image.fromarray(np.asarray(piece.convert("L")).astype(np.uint16) * 257)
+        else:
+            piece = piece.convert(kind)
+        piece.save(root / "photos" / name / f"{i:03d}.png")
+
+# %%
+# The files
+# ---------
+#
+# :class:`~sklearn_kmfeat.ImageFiles` finds the image files in a folder and below, and reads nothing
+# but their headers. They are decoded when an estimator asks for them, a few at a time; `size`
+# bounds the larger side. Files of eight and of sixteen bits, in grey and in colour, are brought to
+# one form, in which nothing is lost.
+
+from sklearn_kmfeat import ImageFiles
+
+photos = ImageFiles.from_folder(root / "photos", size=96)
+print(photos)
+print("sizes from", photos.sizes.min(axis=0), "to", photos.sizes.max(axis=0))
+print("read as", photos.format)
+
+# %%
+# Groups
+# ------
+#
+# Filters that are learned from the photographs themselves make features, and k-means groups of
+# them. ``pool="mean"`` makes small and large photographs comparable.
+
+from sklearn.cluster import KMeans
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_kmfeat import KMeansFilterLearner
+
+learner = KMeansFilterLearner(n_filters=100, pool="mean", n_patches=50_000, random_state=0)
+model = make_pipeline(learner, StandardScaler(), KMeans(n_clusters=10, n_init=3, random_state=0))
+clusters = model.fit(photos).predict(photos)
+
+# %%
+# Looking at them
+# ---------------
+#
+# The most typical images of each cluster, and the least.
+
+import matplotlib.pyplot as plt
+
+from sklearn_kmfeat.displays import ClusterGalleryDisplay, EmbeddingDisplay
+
+ClusterGalleryDisplay.from_estimator(model, photos, y=photos.labels, n_images=6)
+plt.show()
+
+# %%
+# And a map of all of them: what is alike lies side by side. The frames show the clusters.
+
+EmbeddingDisplay.from_estimator(model, photos)
+plt.show()
+
+# %%
+# Which file is where
+# -------------------
+#
+# The clusters are in the order of ``photos.paths``. A table for a spreadsheet:
+
+import csv
+
+with open(root / "clusters.csv", "w", newline="") as file:
+    rows = zip(photos.paths, clusters.tolist(), strict=True)
+    csv.writer(file).writerows([("file", "cluster"), *rows])
+print((root / "clusters.csv").read_text().count("\n") - 1, "files in the table")
+
+# %%
+# And the files themselves, copied into a folder for each cluster:
+
+import shutil
+
+for path, cluster in zip(photos.paths, clusters, strict=True):
+    folder = root / "clusters" / str(cluster)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, folder / "-".join(Path(path).parts[-2:]))
+for folder in sorted((root / "clusters").iterdir()):
+    print(folder.name, len(list(folder.iterdir())), "files")
+
+# %%
+# New photographs find their group with the same model: one file is a list of one.
+
+print(model.predict(ImageFiles(photos.paths[:1], size=96, mode="RGB", dtype="uint16")))
