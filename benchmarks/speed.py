@@ -6,19 +6,14 @@ written to `results/`.
 """
 
 import argparse
-import json
-import resource
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from time import perf_counter
 
-import joblib
 import numpy as np
 import torch
 from _data import cifar10_images
 from _deep_speed import bench_deep
+from _files import bench_files
+from _memory import in_fresh_process, memory_row
 from _report import compared, report
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
@@ -50,11 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions")
     parser.add_argument("--only", choices=BENCHMARKS, help="one of the benchmarks")
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        print(work_and_tell_memory(options.measure))
-        return
     rows, remarks = [], []
     for name in [options.only] if options.only else BENCHMARKS:
         print(f"{name} ...", flush=True)
@@ -339,55 +330,6 @@ def bench_memory(quick):
     ]
 
 
-def memory_row(work, beside, ratio, target, found):
-    """A row of the table that compares memory."""
-    row = {"work": work, "beside": beside, "ratio": ratio, "to reach": target}
-    return row | {"ours (s)": found["seconds"], "theirs (s)": None}
-
-
-def in_fresh_process(learner, method, images):
-    """Seconds, bytes of output and bytes on top of a learner's method."""
-    with tempfile.TemporaryDirectory() as folder:
-        joblib.dump((learner, method), Path(folder) / "work.joblib")
-        np.save(Path(folder) / "images.npy", images)
-        command = [sys.executable, __file__, "--measure", folder]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(answer)
-
-
-def work_and_tell_memory(folder):
-    """What the fresh process does: JSON with seconds, bytes of output and bytes on top."""
-    (learner, method), images = (
-        joblib.load(folder / "work.joblib"),
-        np.load(folder / "images.npy"),
-    )
-    before = resident_bytes()
-    seconds, result = timed(lambda: getattr(learner, method)(images))
-    output = getattr(result, "nbytes", 0)
-    extra = peak_bytes() - before - output
-    return json.dumps({"seconds": seconds, "output": output, "extra": extra})
-
-
-def resident_bytes():
-    """Memory of this process now; where the system does not tell, the largest so far."""
-    return _status_bytes("VmRSS")
-
-
-def peak_bytes():
-    """The largest memory of this process so far."""
-    return _status_bytes("VmHWM")
-
-
-def _status_bytes(key):
-    # Linux lets a child inherit its parent's ru_maxrss, so that is only the second choice.
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(s for s in status.read_text().splitlines() if s.startswith(key))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 # Bags of digits
 
 
@@ -475,6 +417,7 @@ BENCHMARKS = {
     "memory": bench_memory,
     "bag": bench_bag,
     "vocabulary": bench_vocabulary,
+    "files": bench_files,
     "deep": bench_deep,
 }
 
