@@ -1,6 +1,9 @@
-"""One small estimator of each kind that takes images, and what makes two fits the same."""
+"""One small estimator of each kind that takes images, and every form of X that holds files."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
+from PIL import Image
 
 from sklearn_kmfeat import (
     BagOfPatches,
@@ -37,3 +40,43 @@ def assert_same_fit(found, expected, X):
         if hasattr(expected, method):
             both = (np.stack(list(getattr(each, method)(X))) for each in (found, expected))
             np.testing.assert_allclose(*both, rtol=1e-5, atol=1e-5)
+
+
+def opened(files):
+    return [Image.open(path) for path in files.paths]
+
+
+def objects(items):
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+class Picture:
+    """Of an image library: numpy makes an image of it."""
+
+    def __init__(self, pixels):
+        self.pixels = pixels
+
+    def __array__(self, dtype=None, copy=None):
+        return self.pixels
+
+
+FORMS = {
+    "files": lambda files: files,
+    "paths": lambda files: files.paths,
+    "array of paths": lambda files: np.array(files.paths),
+    "objects of paths": lambda files: objects(files.paths),
+    "pandas paths": lambda files: pd.Series(files.paths, index=range(5, 17)),
+    "pandas column": lambda files: pd.DataFrame({"file": files.paths}),
+    "polars paths": lambda files: pl.Series(files.paths),
+    "polars column": lambda files: pl.DataFrame({"file": files.paths}),
+    "Pillow": opened,
+    "pandas Pillow": lambda files: pd.Series(opened(files)),
+    "pandas images": lambda files: pd.Series(list(files)),
+    "pandas lists": lambda files: pd.Series([image.tolist() for image in files]),
+    "objects": lambda files: objects(list(files)),
+    "pictures": lambda files: [Picture(image) for image in files],
+    "Pillow and arrays": lambda files: [*opened(files[:3]), *list(files)[3:]],
+}
+ARRAYS_IN_LISTS = list(FORMS)[list(FORMS).index("pandas images") :]

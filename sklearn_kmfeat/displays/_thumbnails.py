@@ -105,7 +105,8 @@ def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
     if len(X.shape) == 2:
         return rows_as_images(X, image_shape)
     check_shape(X.shape)
-    return X
+    # zarr's arrays have no length.
+    return X if hasattr(X, "__len__") else _Reshaped(X, tuple(X.shape[1:]))
 
 
 def rows_as_images(X: Any, image_shape: tuple[int, ...] | None) -> Any:
@@ -158,11 +159,11 @@ class _Reshaped:
 
     def __init__(self, rows, image_shape):
         self.rows = rows
-        self.shape = (len(rows), *image_shape)
+        self.shape = (rows.shape[0], *image_shape)
         self.dtype = rows.dtype
 
     def __len__(self):
-        return len(self.rows)
+        return self.shape[0]
 
     def __getitem__(self, index):
         return np.asarray(self.rows[index]).reshape(-1, *self.shape[1:])

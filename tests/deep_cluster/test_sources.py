@@ -6,10 +6,12 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat._deep_cluster.sources import (
     channel_statistics,
     image_batches,
     on_disk,
+    training_batches,
     value_range,
 )
 from sklearn_kmfeat._inputs.check import check_images
@@ -205,3 +207,28 @@ def test_statistics():
     mean, deviation = channel_statistics(batches_of(X)[0])
     np.testing.assert_allclose(mean, X.mean((0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(deviation, [*X.std((0, 1, 2))[:2], 1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("module", "sizes", "expected"),
+    [
+        ("small", [(480, 640), (640, 480)], (64, 64)),
+        ("resnet18", [(480, 640), (640, 480)], (224, 224)),
+        ("small", [(20, 30), (30, 20)], (20, 20)),
+        ("small", [(120, 90)] * 2, (120, 90)),
+    ],
+)
+def test_sizes_of_photographs(module, sizes, expected, capsys):
+    """What verbose tells is what was chosen."""
+    images = [np.zeros((*size, 3), np.uint8) for size in sizes] * 2
+    estimator = DeepClusterEstimator(module=module, verbose=1)
+    for X in (images, Given(*images)):
+        source = check_images(estimator, X, needs_sizes=False)
+        batches, shape = training_batches(estimator, source, CPU)
+        assert shape == (*expected, 3)
+        assert batches.__getitems__(torch.arange(2))[0].shape == (2, 3, *expected)
+        told = capsys.readouterr().out
+        assert (f"input_size={expected}" in told) is (len(set(sizes)) > 1)
+    estimator.set_params(input_size=16)
+    assert training_batches(estimator, source, CPU)[1] == (16, 16, 3)
+    assert not capsys.readouterr().out

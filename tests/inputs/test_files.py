@@ -4,8 +4,6 @@ import threading
 
 import joblib
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 from PIL import Image
 from sklearn.base import clone
@@ -21,7 +19,7 @@ from sklearn_kmfeat import (
 from sklearn_kmfeat._inputs import files as module
 from sklearn_kmfeat._inputs.check import check_images
 from sklearn_kmfeat._inputs.files import PictureSource
-from small import ESTIMATORS, SMALL, assert_same_fit
+from small import ARRAYS_IN_LISTS, ESTIMATORS, FORMS, SMALL, assert_same_fit, opened
 
 # A dozen images are few for a network.
 pytestmark = pytest.mark.filterwarnings("ignore:Epoch:sklearn.exceptions.ConvergenceWarning")
@@ -40,46 +38,6 @@ def photos(folder):
 @pytest.fixture(scope="module")
 def files(folder, photos):
     return ImageFiles.from_folder(folder)
-
-
-def opened(files):
-    return [Image.open(path) for path in files.paths]
-
-
-def objects(items):
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
-
-
-class Picture:
-    """Of an image library: numpy makes an image of it."""
-
-    def __init__(self, pixels):
-        self.pixels = pixels
-
-    def __array__(self, dtype=None, copy=None):
-        return self.pixels
-
-
-FORMS = {
-    "files": lambda files: files,
-    "paths": lambda files: files.paths,
-    "array of paths": lambda files: np.array(files.paths),
-    "objects of paths": lambda files: objects(files.paths),
-    "pandas paths": lambda files: pd.Series(files.paths, index=range(5, 17)),
-    "pandas column": lambda files: pd.DataFrame({"file": files.paths}),
-    "polars paths": lambda files: pl.Series(files.paths),
-    "polars column": lambda files: pl.DataFrame({"file": files.paths}),
-    "Pillow": opened,
-    "pandas Pillow": lambda files: pd.Series(opened(files)),
-    "pandas images": lambda files: pd.Series(list(files)),
-    "pandas lists": lambda files: pd.Series([image.tolist() for image in files]),
-    "objects": lambda files: objects(list(files)),
-    "pictures": lambda files: [Picture(image) for image in files],
-    "Pillow and arrays": lambda files: [*opened(files[:3]), *list(files)[3:]],
-}
-ARRAYS_IN_LISTS = list(FORMS)[list(FORMS).index("pandas images") :]
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda each: type(each).__name__)
