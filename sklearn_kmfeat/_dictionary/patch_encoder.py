@@ -232,7 +232,9 @@ class PatchEncoder(nn.Module):
         encoder = ENCODERS[self.encoder]
         code, split = encoder.bind(self.options), self.split_sign and affinity is None
         codes = []
-        for i, filters in enumerate(self.filters.split(self.sizes)):
+        stops = np.cumsum(self.sizes).tolist()
+        for i, (size, stop) in enumerate(zip(self.sizes, stops, strict=True)):
+            filters = self.filters[stop - size : stop]
             filters = torch.cat([filters, -filters]) if split else filters
             whitening = None
             if self.whitening is not None:
