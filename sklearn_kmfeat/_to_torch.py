@@ -145,7 +145,7 @@ def _transformer(estimator):
         return nn.Sequential(*map(_transformer, _steps(estimator)))
     if isinstance(estimator, DeepClusterEstimator):
         return estimator.to_torch("transform")
-    if isinstance(estimator, (*_LINEAR, ClusterClassifier)):
+    if isinstance(estimator, _LINEAR):
         raise TypeError(
             f"to_torch takes {type(estimator).__name__} as the last step of a Pipeline only, for "
             "its scores."
