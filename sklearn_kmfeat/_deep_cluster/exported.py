@@ -5,6 +5,7 @@ images (n, C, H, W) -> Embedding -> ClusterSpace -> Distances -> Nearest
 """
 
 import copy
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -107,9 +108,12 @@ class Embedding(nn.Module):
         """Rows (n, d) of images (n, C, H, W); images of one pixel also (n, C)."""
         if images.ndim == 2:
             images = images[:, :, None, None]
-        images = self.crop(images.to(self.standardize.mean.dtype))
-        images = self.sobel(self.standardize(images))
-        return as_rows(self.network(images)) if self.layer is None else self._caught(images)
+        # The numbers are those of the estimator; who trains may do so in mixed precision.
+        exact = torch.autocast(images.device.type, enabled=False)
+        with nullcontext() if self.training else exact:
+            images = self.crop(images.to(self.standardize.mean.dtype))
+            images = self.sobel(self.standardize(images))
+            return as_rows(self.network(images)) if self.layer is None else self._caught(images)
 
     def _caught(self, images):
         outputs = []
