@@ -9,10 +9,12 @@ from ._dictionary.conv_kmeans import ConvKMeans
 from ._dictionary.kmeans_filter_learner import KMeansFilterLearner
 from ._dictionary.patch_extractor import PatchExtractor
 from ._dictionary.zca_whitener import ZCAWhitener
+from ._inputs.image_files import ImageFiles
 from ._to_torch import to_torch
 from .displays import (
     ClusterGalleryDisplay,
     ContingencyDisplay,
+    EmbeddingDisplay,
     FilterDisplay,
     HistoryDisplay,
 )
@@ -34,8 +36,10 @@ __all__ = [
     "ContrastNormalizer",
     "ConvKMeans",
     "DeepClusterEstimator",
+    "EmbeddingDisplay",
     "FilterDisplay",
     "HistoryDisplay",
+    "ImageFiles",
     "KMeansFilterLearner",
     "PatchExtractor",
     "ZCAWhitener",

@@ -21,8 +21,16 @@ ARROWS = {
     "_deep_cluster": {"_inputs", "_core", "_utils", "metrics"},
     "_cluster_classifier": {"metrics", "_utils"},
     "_to_torch": {"_dictionary", "_deep_cluster", "_cluster_classifier", "_core", "_utils"},
-    "displays": {"_cluster_classifier", "metrics"},
-    "": {"_cluster_classifier", "_deep_cluster", "_dictionary", "_to_torch", "displays", "metrics"},
+    "displays": {"_cluster_classifier", "metrics", "_inputs", "_utils"},
+    "": {
+        "_cluster_classifier",
+        "_deep_cluster",
+        "_dictionary",
+        "_inputs",
+        "_to_torch",
+        "displays",
+        "metrics",
+    },
 }
 LONGEST_FILE = 450
 MOST_METHODS = 20

@@ -34,7 +34,7 @@ from .messages import warn_of_fewer_clusters, warn_of_other_n_epochs
 from .parameters import CONSTRAINTS, check_parameters, class_indices, clusters_projections
 from .recipe import Purpose
 from .resume import net_to_train
-from .sources import ImageBatches, image_batches
+from .sources import ImageBatches, image_batches, training_batches
 from .training import train
 
 
@@ -77,9 +77,9 @@ class DeepClusterEstimator(
     image_shape : (int, int), (int, int, int) or None, default=None
         What the rows of a two-dimensional `X` are: images (H, W) or (H, W, C).
     input_size : int, (int, int) or None, default=None
-        Height and width, in pixels, of the input of the network. None: those of the images; a
-        square of the median shorter side where they differ; those of the first image of a
-        Dataset.
+        Height and width, in pixels, of the input of the network. None: those of the images; where
+        they differ, and for files, the median shorter side, but at most 64 for ``"small"`` and
+        224 for others (of a Dataset, by some of its images). `verbose` tells what was chosen.
     max_epochs : int, default=30
         Total number of epochs. 0 leaves the network untrained, for comparison.
     reassign_every : int, default=1
@@ -317,7 +317,7 @@ class DeepClusterEstimator(
             source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
             warn_if_flattened(self, source)
             check_parameters(self, len(source))
-            batches, shape = image_batches(source, self.input_size, device)
+            batches, shape = training_batches(self, source, device)
             classes = class_indices(y, len(batches))
             progress = FitProgress(self, X, y)
             net, fingerprint = net_to_train(self, batches, shape, device, file)

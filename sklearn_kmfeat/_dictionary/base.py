@@ -158,7 +158,8 @@ class PatchDictionary(
     @standard_settings()
     def _fit(self, X, y=None, streaming=False):
         rng = check_random_state(self.random_state)
-        source = check_images(self, X, image_shape=self.image_shape)
+        by_image = self.contrast == "image" and self.contrast_eps == "auto"
+        source = check_images(self, X, image_shape=self.image_shape, image_contrast=by_image)
         if self._expects_images:
             warn_if_flattened(self, source)
         chosen = self._seen(source) | self._choose(X, y, source, rng)

@@ -105,6 +105,8 @@ class ContrastNormalizer(RowTransformer):
 
 def image_variance(source: ImageSource) -> ContrastVariance:
     """The variance of the pixels of each image (ddof=1), of all images together."""
+    if source.known_variance is not None:
+        return source.known_variance
     variance = ContrastVariance()
     for _, batch in source.batches(images_per_batch(source)):
         variance += ContrastVariance.of(batch.flatten(1))

@@ -1,12 +1,28 @@
 """The contract of a source of images: what every form of X becomes, for both families."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 
+from .._core.contrast import ContrastVariance
 from .values import UNSEEN, ValueRange
+
+
+class Seen:
+    """The range of the values that were read; sources of the same images share it.
+
+    Attributes
+    ----------
+    values : ValueRange
+    on_first : callable or None
+        Called with the range of what is read first.
+    """
+
+    def __init__(self):
+        self.values = UNSEEN
+        self.on_first: Callable[[ValueRange], None] | None = None
 
 
 class ImageSource(ABC):
@@ -42,6 +58,16 @@ class ImageSource(ABC):
 
     #: Whether `sizes` costs nothing; False: images are read to find them.
     sizes_known = True
+    #: Whether reading an image takes long, each time: it is decoded.
+    decodes = False
+    #: Whether images that all have one size have the size that the user wants.
+    size_is_chosen = True
+    #: Whether an image may be another one when it is read again, as random transforms make it.
+    varies = False
+    #: Whether values are looked at when images are read, and not before; `read` then calls `saw`.
+    seen_when_read = False
+    #: Variance of each image, summed, where it was found when the values were looked at.
+    known_variance: ContrastVariance | None = None
 
     def __init__(
         self,
@@ -60,6 +86,7 @@ class ImageSource(ABC):
         self.pixel_dtype = pixel_dtype
         self.ready = ready
         self.values = values
+        self.seen = Seen()
 
     def __len__(self) -> int:
         return self.n_images
@@ -73,6 +100,25 @@ class ImageSource(ABC):
         return np.broadcast_to(self.shape[:2], (len(self), 2))
 
     @property
+    def some_sizes(self) -> np.ndarray:
+        """(height, width) of enough images to know what sizes there are."""
+        return self.sizes
+
+    def covering(self, size: tuple[int, int]) -> "ImageSource":
+        """A source of the same images that scales and cuts them to a size while it reads them.
+
+        This one, where it cannot.
+        """
+        return self
+
+    def at_most(self, side: int) -> "ImageSource":
+        """A source of the same images that reads them with at most so many pixels a side.
+
+        This one, where it cannot.
+        """
+        return self
+
+    @property
     def n_features(self) -> int | None:
         """H * W * C, or None where the images may differ in size."""
         return None if self.shape is None else int(np.prod(self.shape))
@@ -83,6 +129,29 @@ class ImageSource(ABC):
         if self.ready:
             return None
         return self.shape if self.shape is not None else (None, None, self.n_channels)
+
+    @property
+    def pixel_range(self) -> ValueRange:
+        """The range of the pixels, as far as it is known: of bytes, that of a sample."""
+        if self.seen_when_read:
+            return self.seen.values
+        if self.values.known or self.ready:
+            return self.values
+        found = UNSEEN
+        for block in self.sample():
+            found |= ValueRange(block.min().item(), block.max().item())
+        return found
+
+    def sample(self) -> Iterable[np.ndarray]:
+        """Some pixels of some images in memory, for `pixel_range`; none where it costs too much."""
+        return ()
+
+    def saw(self, block: np.ndarray) -> None:
+        """Note the range of what was read; for sources with `seen_when_read`."""
+        values = ValueRange(block.min().item(), block.max().item())
+        first, self.seen.values = not self.seen.values.known, self.seen.values | values
+        if first and self.seen.on_first is not None:
+            self.seen.on_first(values)
 
     def stored_shape(self, i: int) -> tuple[int, ...]:
         """The shape of image `i` as it came; of a grey one, the axis of channels may lack."""
@@ -106,6 +175,15 @@ class ImageSource(ABC):
             On the CPU.
         """
 
+    def blocks(
+        self, indices: Iterable[slice | np.ndarray], writable: bool = False
+    ) -> Iterator[torch.Tensor]:
+        """The images at each index, as `read` gives them.
+
+        A source that can read ahead, or whose pieces on disk several indices share, overrides this.
+        """
+        return (self.read(index, writable) for index in indices)
+
     def batches(
         self,
         n_images: Callable[[tuple[int, int]], int],
@@ -128,8 +206,8 @@ class ImageSource(ABC):
         index : slice or int array
         images : tensor of shape (batch, H, W, C)
         """
-        for index in self._batch_indices(n_images, members):
-            images = self.read(index, writable)
+        indices = list(self._batch_indices(n_images, members))
+        for index, images in zip(indices, self.blocks(indices, writable), strict=True):
             # The version of a tensor counts what is done in place, through views as well.
             version = None if writable or images.is_inference() else images._version
             yield index, images

@@ -8,9 +8,14 @@ import numpy as np
 from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
 from .._utils.warn import warn
-from .arrays import array_source, is_list_of_images, list_source
+from .arrays import array_source
 from .base import ImageSource
+from .files import files_source, is_files, is_pillow_images, pillow_source
+from .lists import is_list_of_images, list_source
+from .pixel_range import remembered, watch_range
+from .refused import refuse
 from .request import Request
+from .stored import is_stored, stored_source
 from .torch_dataset import dataset_source, is_dataset
 from .values import SCAN_BYTES, numpy_dtype
 
@@ -32,8 +37,11 @@ class Form(NamedTuple):
 
 #: The forms of X; the first that accepts it counts. Everything else is taken for an array.
 FORMS = {
+    "image files": Form(is_files, files_source),
     "torch Dataset": Form(is_dataset, dataset_source),
+    "Pillow images": Form(is_pillow_images, pillow_source),
     "list of images": Form(is_list_of_images, list_source),
+    "array on disk": Form(is_stored, stored_source),
 }
 
 
@@ -45,6 +53,7 @@ def check_images(
     reset: bool = True,
     needs_sizes: bool = True,
     scan_bytes: int = SCAN_BYTES,
+    image_contrast: bool = False,
 ) -> ImageSource:
     """Check X in any of its forms.
 
@@ -53,8 +62,8 @@ def check_images(
     estimator : estimator
         Named in messages. With ``reset=False`` it is fitted, and X is held against
         its `image_shape_` and `n_features_in_`.
-    X : array of shape (n, H, W), (n, H, W, C) or (n, f), list of images, or torch Dataset
-        Integers or floats.
+    X : object
+        Images in one of the `FORMS`, or an array (n, H, W), (n, H, W, C) or (n, f).
     image_shape : tuple or None, default=None
         What the rows of a two-dimensional X are.
     reset : bool, default=True
@@ -64,6 +73,8 @@ def check_images(
         would have to be read is then not asked for their sizes.
     scan_bytes : int, default=64 MiB
         Bytes that are looked through for NaN at a time.
+    image_contrast : bool, default=False
+        Whether `known_variance` of the source will be asked for, of a first fit.
 
     Returns
     -------
@@ -75,11 +86,13 @@ def check_images(
         With what was expected and what came.
     """
     shape = _checked_image_shape(image_shape)
-    request = Request(estimator, shape, reset, needs_sizes, scan_bytes)
+    request = Request(estimator, shape, reset, needs_sizes, scan_bytes, image_contrast)
+    refuse(X, request.name)
     make = next((form.source for form in FORMS.values() if form.accepts(X)), array_source)
     source = make(X, request)
     if not reset:
         _check_same_kind(estimator, source, needs_sizes)
+        watch_range(estimator, source)
     return source
 
 
@@ -107,7 +120,11 @@ def set_fitted(
     replaced : iterable of str, default=()
         Attributes of earlier fits that are not set this time.
     """
-    attributes = {"image_shape_": source.image_shape, "_dtype": numpy_dtype(source.dtype)}
+    attributes = {
+        "image_shape_": source.image_shape,
+        "_dtype": numpy_dtype(source.dtype),
+        "_pixel_range": remembered(source),
+    }
     if source.shape is not None:
         attributes["n_features_in_"] = source.n_features
         names = _get_feature_names(X) if getattr(X, "ndim", 2) == 2 else None

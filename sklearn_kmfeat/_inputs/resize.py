@@ -6,11 +6,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.transforms import v2
 
+from .._utils.memory import physical_memory
 from .._utils.tracing import is_traced, static_size
 from .arrays import ArraySource
 from .base import ImageSource
+
+# Images in one size are kept, in bytes where they are bytes, if they take so little: reading them
+# again in each epoch costs more than the network. Of the memory that the machine has.
+_KEPT_SHARE = 1 / 8
 
 
 class CenterCrop(nn.Module):
@@ -36,8 +40,11 @@ class CenterCrop(nn.Module):
         whole = [math.ceil(scale * side - 1e-6) for side in given]
         if is_traced():
             return self._cropped(images, whole)
-        resized = v2.functional.resize(images, whole, antialias=True)
-        return v2.functional.center_crop(resized, list(self.size))
+        # Imported here: it takes a fifth of the time of `import torch`.
+        from torchvision.transforms.v2 import functional
+
+        resized = functional.resize(images, whole, antialias=True)
+        return functional.center_crop(resized, list(self.size))
 
     def _cropped(self, images, whole):
         """What torchvision does, whose own code looks at sizes in ways that warn."""
@@ -60,6 +67,7 @@ class ResizedSource(ImageSource):
         shape = (*size, source.n_channels)
         super().__init__(len(source), shape, source.n_channels, torch.float32, source.pixel_dtype)
         self.source = source
+        self.varies = source.varies
         self.crop = CenterCrop(size)
 
     def read(self, index, writable=False):
@@ -82,30 +90,48 @@ def in_one_size(source: ImageSource, size: tuple[int, int]) -> ImageSource:
     Returns
     -------
     ImageSource
-        What must be read to be seen is resized each time it is read. What is in memory is
-        resized once, into bytes where all images are bytes, otherwise into float32.
+        What is in one array stays as it is, and so do images of one size that may be others when
+        they are read again. What differs in size, and what would have to be decoded again and
+        again, is resized once, into bytes where all images are bytes, otherwise into float32, if
+        this takes an eighth of the machine's memory at most; and otherwise each time it is read.
     """
-    if source.shape is not None:
+    source = source.covering(size)
+    if source.shape is not None and not source.decodes:
         return source
-    if not source.sizes_known:
-        return ResizedSource(source, size)
     in_bytes = source.pixel_dtype == np.uint8
+    n_bytes = len(source) * math.prod(size) * source.n_channels * (1 if in_bytes else 4)
+    if source.varies or n_bytes > _KEPT_SHARE * (physical_memory() or 2**33):
+        return source if source.shape is not None else ResizedSource(source, size)
     resized = np.empty((len(source), *size, source.n_channels), np.uint8 if in_bytes else "f4")
     crop = CenterCrop(size)
-    for index, block in source.batches(lambda size: 256):
+    for index, block in source.batches(lambda size: 256 if max(size) < 256 else 1):
         cut = crop(block.to(torch.float32).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         resized[index] = (cut.round().clamp(0, 255) if in_bytes else cut).numpy()
     return ArraySource(resized, resized.shape[1:])
 
 
-def common_size(source: ImageSource) -> tuple[int, int]:
-    """The size that all images have, or a square of the median shorter side.
+def common_size(source: ImageSource, largest: int) -> tuple[int, int]:
+    """Height and width that suit all images of a source.
 
-    Where the images would have to be read to know, that of the first.
+    Parameters
+    ----------
+    source : ImageSource
+        Of one that would have to be read some images are looked at.
+    largest : int
+        At most so many pixels on the shorter side, where the user did not choose a size by an
+        array, or by a Dataset or list whose images all have one.
+
+    Returns
+    -------
+    (int, int)
+        The size that all images have, or a square of the median shorter side.
     """
-    if not source.sizes_known:
-        return source.first_size
-    if (source.sizes == source.sizes[0]).all():
-        return tuple(source.sizes[0].tolist())
-    side = int(np.median(source.sizes.min(axis=1)))
-    return side, side
+    sizes = source.some_sizes
+    same = bool((sizes == sizes[0]).all())
+    if same and source.size_is_chosen:
+        return tuple(sizes[0].tolist())
+    side = min(largest, int(np.median(sizes.min(axis=1))))
+    if not same:
+        return side, side
+    scale = side / sizes[0].min()
+    return tuple(max(1, round(scale * length)) for length in sizes[0].tolist())

@@ -1,5 +1,6 @@
 """A torch Dataset as a source of images."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -7,15 +8,16 @@ import numpy as np
 import torch
 from PIL.Image import Image
 from torch.utils.data import Dataset
-from torchvision.transforms import v2
 
 from .._utils.generators import reading_item
 from .base import ImageSource
+from .decoding import GREY_MODES, Header, PixelFormat, decoded
 from .request import Request
 from .values import UNSEEN, ValueRange, compute_dtype
 
-# The numbers of colours in a palette are no colours; torch reads no foreign byte order.
-_READABLE_MODES = {"P": "RGB", "PA": "RGB", "I;16B": "I"}
+# Images whose sizes are looked at where all would have to be read: their median is known to a tenth
+# of what sizes differ by.
+_SIZES_SEEN = 25
 
 
 class DatasetSource(ImageSource):
@@ -23,12 +25,14 @@ class DatasetSource(ImageSource):
 
     Parameters
     ----------
-    dataset : torch Dataset
-        Its items are images, or tuples that begin with one: PIL images, arrays (H, W) or
-        (H, W, C), or tensors (C, H, W).
+    dataset : torch Dataset, or skorch's SliceDataset
+        Its items are images, tuples that begin with one, or dicts that hold one: PIL images,
+        arrays (H, W) or (H, W, C), or tensors (C, H, W).
     """
 
     sizes_known = False
+    varies = True
+    seen_when_read = True
 
     def __init__(self, dataset: Dataset):
         first = _as_tensor(_item(dataset, 0), 0)
@@ -41,6 +45,12 @@ class DatasetSource(ImageSource):
         self.first_size = tuple(first.shape[1:])
 
     @cached_property
+    def some_sizes(self):
+        """(height, width) of some images, evenly spread, an int array of shape (m, 2)."""
+        some = np.linspace(0, len(self) - 1, min(len(self), _SIZES_SEEN)).astype(int)
+        return np.array([_as_tensor(_item(self.dataset, int(i)), i).shape[1:] for i in some])
+
+    @cached_property
     def sizes(self):
         """(height, width) of every image, an int array of shape (n, 2).
 
@@ -51,7 +61,9 @@ class DatasetSource(ImageSource):
     def read(self, index, writable=False):
         images = [self._image(int(i)) for i in index]
         # The stack is memory of its own.
-        return torch.stack(images).permute(0, 2, 3, 1).contiguous()
+        block = torch.stack(images).permute(0, 2, 3, 1).contiguous()
+        self.saw(block)
+        return block
 
     def _image(self, i):
         """An image (C, H, W), checked."""
@@ -79,8 +91,11 @@ def _item(dataset, i):
 
 
 def is_dataset(X: Any) -> bool:
-    """Whether X is a torch Dataset."""
-    return isinstance(X, Dataset)
+    """Whether X is a torch Dataset, or such a one as skorch hands to scikit-learn."""
+    if isinstance(X, Dataset):
+        return True
+    # By its form: importing skorch takes longer than asking.
+    return type(X).__name__ == "SliceDataset" and hasattr(X, "dataset")
 
 
 def dataset_source(X: Dataset, request: Request) -> DatasetSource:
@@ -114,34 +129,52 @@ def _range_of(image):
 
 def _as_tensor(item, i):
     """The image of item `i` as a tensor (C, H, W)."""
-    image = item[0] if isinstance(item, tuple | list) and len(item) else item
+    image = _image_of(item)
     if isinstance(image, Image):
-        image = image.convert(_READABLE_MODES.get(image.mode, image.mode))
-    elif not isinstance(image, np.ndarray | torch.Tensor) or image.ndim not in (2, 3):
+        (depth,) = PixelFormat.common([Header.of(image)], [f"item {i} of the Dataset"])[1:]
+        # The colours of a palette may be grey in one image and not in the next.
+        image = decoded(image, PixelFormat("L" if image.mode in GREY_MODES else "RGB", depth))
+    if not _is_image(image):
         shape = f" of shape {tuple(image.shape)}" if hasattr(image, "shape") else ""
         raise TypeError(
-            "Items of a Dataset must be images, or tuples that begin with one: PIL images, arrays "
-            f"(H, W) or (H, W, C), or tensors (C, H, W). Got {type(image).__name__}{shape} as item "
-            f"{i}."
+            "Items of a Dataset must be images, tuples that begin with one, or dicts that hold "
+            "one: PIL images, arrays (H, W) or (H, W, C), or tensors (C, H, W). Got "
+            f"{type(image).__name__}{shape} as item {i}."
         )
+    _check_real(image, i)
     if isinstance(image, np.ndarray):
         # torch takes no arrays that are read-only, or of foreign byte order.
-        image = image.astype(image.dtype.newbyteorder("="))
-    image = _to_image(image, i)
+        image = np.array(image, image.dtype.newbyteorder("="))
+        image = torch.from_numpy(image[..., np.newaxis] if image.ndim == 2 else image)
+        image = image.permute(2, 0, 1)
+    image = image[np.newaxis] if image.ndim == 2 else image
     if not image.numel():
         raise ValueError(
             f"Image {i} of the Dataset has no pixels: its shape is {tuple(image.shape)} (C, H, W)."
         )
-    return image
+    return image.detach().cpu()
 
 
-def _to_image(image, i):
-    # A PIL image has no dtype, and its modes are all integers or floats.
-    dtype = getattr(image, "dtype", np.dtype(np.uint8))
+def _image_of(item):
+    """The image in an item: itself, the first of a tuple, or the only one in a dict."""
+    if isinstance(item, tuple | list) and len(item):
+        return item[0]
+    if isinstance(item, Mapping):
+        images = [value for value in item.values() if isinstance(value, Image) or _is_image(value)]
+        if len(images) == 1:
+            return images[0]
+    return item
+
+
+def _is_image(value):
+    return isinstance(value, np.ndarray | torch.Tensor) and value.ndim in (2, 3)
+
+
+def _check_real(image, i):
+    dtype = image.dtype
     real = dtype.kind in "biuf" if isinstance(dtype, np.dtype) else not dtype.is_complex
     if not real:
         raise TypeError(
             f"Image {i} of the Dataset has the dtype {dtype}; expected integers or floats. Convert "
             "it in its transform."
         )
-    return v2.functional.to_image(image).as_subclass(torch.Tensor)

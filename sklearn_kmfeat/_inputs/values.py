@@ -1,6 +1,6 @@
 """The values of images: whether they are finite, and in which dtype they can be computed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,9 +37,14 @@ class ValueRange(NamedTuple):
         return ValueRange(min(self.low, other.low), max(self.high, other.high))
 
     @property
+    def known(self) -> bool:
+        """Whether values were looked at."""
+        return self.low <= self.high
+
+    @property
     def magnitude(self) -> float:
         """The largest absolute value; 0 for those that were not looked at."""
-        return max(abs(self.low), abs(self.high)) if self.low <= self.high else 0.0
+        return max(abs(self.low), abs(self.high)) if self.known else 0.0
 
     def fits(self, dtype: torch.dtype) -> bool:
         """Whether squares of the values are numbers of a dtype; zeros fit any."""
@@ -67,7 +72,12 @@ class NotFiniteError(ValueError):
         self.value, self.where = float(value), where
 
 
-def value_range(data: Any, scan_bytes: int = SCAN_BYTES) -> ValueRange:
+def value_range(
+    data: Any,
+    scan_bytes: int = SCAN_BYTES,
+    multiple: int = 1,
+    on_block: Callable[[np.ndarray], None] | None = None,
+) -> ValueRange:
     """The range of an array of images, looked through a part at a time.
 
     Parameters
@@ -75,6 +85,10 @@ def value_range(data: Any, scan_bytes: int = SCAN_BYTES) -> ValueRange:
     data : array of shape (n, ...)
         In memory or on disk. Bytes are not looked at.
     scan_bytes : int, default=64 MiB
+    multiple : int, default=1
+        Parts are a multiple of so many images long, if that takes more memory, too.
+    on_block : callable or None, default=None
+        Called with each part that is read.
 
     Returns
     -------
@@ -89,9 +103,9 @@ def value_range(data: Any, scan_bytes: int = SCAN_BYTES) -> ValueRange:
     if not data.shape[0] or dtype.itemsize == 1:
         return UNSEEN
     row_bytes = max(1, int(np.prod(data.shape[1:])) * dtype.itemsize)
-    step = max(1, scan_bytes // row_bytes)
+    step = max(1, scan_bytes // row_bytes // multiple) * multiple
     ranges = None
-    for start in range(0, len(data), step):
+    for start in range(0, data.shape[0], step):
         block = np.asarray(data[start : start + step])
         low, high = block.min(), block.max()
         if not (np.isfinite(low) and np.isfinite(high)):
@@ -100,7 +114,55 @@ def value_range(data: Any, scan_bytes: int = SCAN_BYTES) -> ValueRange:
             raise NotFiniteError(block[first], where)
         found = ValueRange(low.item(), high.item())
         ranges = found if ranges is None else ranges | found
+        if on_block is not None:
+            on_block(block)
     return ranges
+
+
+def checked_range(
+    data: Any, name: str, *scan: Any, first: int | None = None, **options: Any
+) -> ValueRange:
+    """The range of an array of images, or of one image; NaN and infinity are refused.
+
+    Parameters
+    ----------
+    data : array of shape (n, ...); of one image (H, W) or (H, W, C)
+    name : str
+        What the images, or the one image, are called in messages.
+    *scan, **options
+        As in `value_range`.
+    first : int or None, default=None
+        The number of the first image where `data` is a part of them.
+
+    Returns
+    -------
+    ValueRange
+
+    Raises
+    ------
+    ValueError
+        With the place of the first value that is not finite.
+    """
+    try:
+        return value_range(data, *scan, **options)
+    except NotFiniteError as error:
+        value = "NaN" if np.isnan(error.value) else "infinity"
+        if name != "Input X":
+            where = f"at {_place(error.where)}"
+        else:
+            image, *place = error.where
+            image += first or 0
+            where = f"in image {image}, at {_place(place)}"
+            if len(data.shape) == 2:
+                where = f"in row {image}, column {place[0]}"
+        raise ValueError(
+            f"{name} contains {value} {where}. Images must be finite: leave it out, or replace "
+            "such values, for example with np.nan_to_num(X)."
+        ) from None
+
+
+def _place(index):
+    return ", ".join(map("{} {}".format, ("row", "column", "channel"), index))
 
 
 def compute_dtype(dtypes: Iterable[np.dtype], values: ValueRange, name: str = "X") -> torch.dtype:

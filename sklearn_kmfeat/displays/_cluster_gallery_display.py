@@ -9,7 +9,11 @@ from sklearn.utils import check_consistent_length
 from .._cluster_classifier import centers_of, one_cluster_per_sample
 from ..metrics import match_clusters
 from ._figure import figure_and_axes, points_per_pixel
-from ._mosaic import as_drawable, as_images, in_columns, join_tiles
+from ._mosaic import in_columns, join_tiles
+from ._thumbnails import as_images, natural_size, scaled_size, thumbnails
+
+# Images that differ in size are compared as thumbnails: what is in them is seen at 32 pixels.
+_COMPARED_SIDE = 32
 
 
 class ClusterGalleryDisplay:
@@ -23,19 +27,26 @@ class ClusterGalleryDisplay:
 
     Parameters
     ----------
-    images : array-like of shape (n_samples, height, width) or (n_samples, height, width, C)
-        The images. uint8 values are taken as 0..255; all others are scaled from the smallest to
-        the largest value drawn, unless they are between 0 and 1.
+    images : array-like, list of images, or any form of images that the estimators take
+        Of shape (n_samples, height, width) or (n_samples, height, width, C), or flattened with
+        `image_shape`; the images of a list may differ in size, and grey ones may stand beside
+        ones in colour. uint8 values are taken as 0..255; all others are scaled from the smallest
+        to the largest value drawn, unless they are between 0 and 1. NaN is left blank. Only the
+        images that are drawn are read.
 
     labels : array-like of shape (n_samples,)
         The cluster of each image.
 
     distances : array-like of shape (n_samples,), default=None
         The distance of each image to the center of its cluster. `None`: the distance between the
-        pixels of the image and those of the mean image of the cluster.
+        pixels of the image and those of the mean image of the cluster; where the images are not
+        one array in memory, between small thumbnails of them.
 
     y : array-like of shape (n_samples,), default=None
         The classes, for the titles of the rows.
+
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, C), when the rows of `images` are flattened images.
 
     Attributes
     ----------
@@ -68,11 +79,12 @@ class ClusterGalleryDisplay:
     10
     """
 
-    def __init__(self, images, labels, distances=None, *, y=None):
+    def __init__(self, images, labels, distances=None, *, y=None, image_shape=None):
         self.images = images
         self.labels = labels
         self.distances = distances
         self.y = y
+        self.image_shape = image_shape
 
     @classmethod
     def from_estimator(
@@ -98,7 +110,7 @@ class ClusterGalleryDisplay:
         estimator : estimator
             A fitted clusterer with `predict`.
 
-        X : array-like
+        X : array-like, list of images or torch Dataset
             The images, in a form that the clusterer takes.
 
         y : array-like of shape (n_samples,), default=None
@@ -140,16 +152,17 @@ class ClusterGalleryDisplay:
 
         Parameters
         ----------
-        X : array-like
+        X : array-like, list of images or torch Dataset
             The images: (n_samples, height, width), (n_samples, height, width, C), or flattened
-            with `image_shape`.
+            with `image_shape`; those of a list may differ in size.
 
         labels : array-like of shape (n_samples,)
             The cluster of each image.
 
         distances : array-like of shape (n_samples,), default=None
             The distance of each image to the center of its cluster. `None`: the distance between
-            the pixels of the image and those of the mean image of the cluster.
+            the pixels of the image and those of the mean image of the cluster; where the images
+            are not one array in memory, between small thumbnails of them.
 
         y : array-like of shape (n_samples,), default=None
             The classes, for the titles of the rows.
@@ -168,8 +181,8 @@ class ClusterGalleryDisplay:
         display : ClusterGalleryDisplay
             The drawn display.
         """
-        images = as_images(X, image_shape)
-        return cls(images, labels, distances, y=y).plot(ax=ax, **plot_params)
+        display = cls(X, labels, distances, y=y, image_shape=image_shape)
+        return display.plot(ax=ax, **plot_params)
 
     def plot(
         self,
@@ -177,6 +190,7 @@ class ClusterGalleryDisplay:
         ax: Any = None,
         n_images: int = 8,
         n_cols: int | None = None,
+        bands: int | tuple[int, ...] | None = None,
         cmap: Any = "gray",
         imshow_kw: dict | None = None,
         text_kw: dict | None = None,
@@ -196,6 +210,10 @@ class ClusterGalleryDisplay:
             Number of clusters side by side. `None`: one for up to 12 clusters, two for up to 60,
             then three.
 
+        bands : int or tuple of int, default=None
+            The channels to draw, counted from 0: three as red, green and blue, as in `(7, 3, 1)`,
+            or one in grey. `None`: three channels in colour, of any other number the mean in grey.
+
         cmap : str or matplotlib Colormap, default="gray"
             The colours of images with one channel.
 
@@ -209,9 +227,14 @@ class ClusterGalleryDisplay:
         -------
         self : ClusterGalleryDisplay
             The display.
+
+        Raises
+        ------
+        ValueError
+            If `bands` are not one or three channels of the images.
         """
-        images, labels = as_images(self.images, None), np.asarray(self.labels)
-        check_consistent_length(images, labels, self.distances, self.y)
+        images, labels = as_images(self.images, self.image_shape), np.asarray(self.labels)
+        check_consistent_length(range(len(images)), labels, self.distances, self.y)
         distances = self.distances
         if distances is None:
             distances = _distances_to_mean_image(images, labels)
@@ -220,8 +243,9 @@ class ClusterGalleryDisplay:
         n_rows = math.ceil(len(clusters) / n_cols)
 
         chosen = [_extremes(labels == k, np.asarray(distances), n_images) for k in clusters]
-        blocks = _gallery_blocks(_drawn_images(images, chosen, n_images))
-        tile_height, (height, width) = images.shape[1], blocks.shape[1:3]
+        tiles = _drawn_images(images, chosen, n_images, bands)
+        blocks = _gallery_blocks(tiles)
+        tile_height, (height, width) = tiles.shape[3], blocks.shape[1:3]
         gap = tile_height // 4, tile_height
         mosaic = join_tiles(in_columns(blocks, n_rows), gap)
 
@@ -262,14 +286,22 @@ def _distances_to_own_center(estimator, X, labels):
 
 
 def _distances_to_mean_image(images, labels):
-    """Distance between each image and the mean image of its cluster."""
-    images = np.asarray(images)
+    """Distance between each image and the mean image of its cluster; blank pixels do not count."""
+    if not isinstance(images, np.ndarray):
+        size = scaled_size(natural_size(images), _COMPARED_SIDE, enlarge=False)
+        images = thumbnails(images, np.arange(len(images)), size)
     distances = np.empty(len(images))
     for cluster in np.unique(labels):
         members = labels == cluster
         pixels = images[members].reshape(members.sum(), -1).astype(np.float64)
-        distances[members] = np.linalg.norm(pixels - pixels.mean(axis=0), axis=1)
-    return distances
+        seen = np.isfinite(pixels)
+        pixels[~seen] = 0
+        mean = pixels.sum(axis=0) / seen.sum(axis=0).clip(min=1)
+        squares = np.where(seen, pixels - mean, 0) ** 2
+        # As if the pixels that are blank were like the others of the image.
+        share = seen.mean(axis=1)
+        distances[members] = np.sqrt(squares.sum(axis=1) / np.where(share > 0, share, np.nan))
+    return np.nan_to_num(distances, nan=np.inf)
 
 
 def _extremes(members, distances, n_images):
@@ -281,11 +313,10 @@ def _extremes(members, distances, n_images):
     return ordered[:n_near], ordered[len(ordered) - n_far :]
 
 
-def _drawn_images(images, chosen, n_images):
+def _drawn_images(images, chosen, n_images, bands):
     """Read the chosen images as (n_clusters, 2, n_images, h, w[, 3]), values in 0..1 or NaN."""
     index = np.concatenate([group for pair in chosen for group in pair])
-    drawn = images[index]
-    tiles = as_drawable(_unit_range(drawn))
+    tiles = thumbnails(images, index, natural_size(images), bands=bands)
     gallery = np.full((len(chosen), 2, n_images, *tiles.shape[1:]), np.nan)
     start = 0
     for row, pair in enumerate(chosen):
@@ -293,17 +324,6 @@ def _drawn_images(images, chosen, n_images):
             gallery[row, side, : len(group)] = tiles[start : start + len(group)]
             start += len(group)
     return gallery
-
-
-def _unit_range(images):
-    """Scale pixel values into 0..1."""
-    if images.dtype == np.uint8:
-        return images / 255.0
-    images = images.astype(np.float64)
-    low, high = images.min(), images.max()
-    if low >= 0 and high <= 1:
-        return images
-    return (images - low) / (high - low if high > low else 1)
 
 
 def _gallery_blocks(gallery):

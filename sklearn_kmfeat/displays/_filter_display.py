@@ -6,7 +6,8 @@ from typing import Any, Self
 import numpy as np
 
 from ._figure import figure_and_axes
-from ._mosaic import as_drawable, as_images, in_rows, join_tiles
+from ._mosaic import as_drawable, in_rows, join_tiles
+from ._thumbnails import rows_as_images
 
 
 class FilterDisplay:
@@ -18,7 +19,7 @@ class FilterDisplay:
     ----------
     filters : array-like of shape (n_filters, height, width) or (n_filters, height, width, C)
         The filters. One channel is drawn in grey, three in colour; of any other number the mean
-        over the channels is drawn in grey.
+        over the channels is drawn in grey, or those that `bands` of :meth:`plot` names.
 
     Attributes
     ----------
@@ -99,6 +100,7 @@ class FilterDisplay:
         ax: Any = None,
         n_cols: int | None = None,
         normalize: str | None = "each",
+        bands: int | tuple[int, ...] | None = None,
         cmap: Any = "gray",
         imshow_kw: dict | None = None,
     ) -> Self:
@@ -119,6 +121,10 @@ class FilterDisplay:
             so that their contrast can be compared. `None`: values are between 0 and 1 already;
             others are clipped.
 
+        bands : int or tuple of int, default=None
+            The channels to draw, counted from 0: three as red, green and blue, as in `(7, 3, 1)`,
+            or one in grey. `None`: three channels in colour, of any other number the mean in grey.
+
         cmap : str or matplotlib Colormap, default="gray"
             The colours of filters that are not in colour themselves.
 
@@ -129,8 +135,13 @@ class FilterDisplay:
         -------
         self : FilterDisplay
             The display.
+
+        Raises
+        ------
+        ValueError
+            If `bands` are not one or three channels of the filters.
         """
-        filters = as_drawable(np.asarray(self.filters, dtype=np.float64))
+        filters = as_drawable(np.asarray(self.filters, dtype=np.float64), bands)
         tiles = _normalize(filters, normalize)
         n_cols = n_cols or math.ceil(math.sqrt(len(tiles)))
         mosaic = join_tiles(in_rows(tiles, n_cols), gap=(max(1, tiles.shape[1] // 12),) * 2)
@@ -173,4 +184,4 @@ def _filters_of(estimator, image_shape):
         raise ValueError(
             f"{type(estimator).__name__} has neither filters_ nor cluster_centers_: is it fitted?"
         )
-    return as_images(centers, image_shape)
+    return rows_as_images(np.asarray(centers), image_shape)

@@ -1,7 +1,7 @@
 """Many small images as one."""
 
 import math
-from typing import Any
+from numbers import Integral
 
 import numpy as np
 
@@ -33,28 +33,45 @@ def in_columns(tiles: np.ndarray, n_rows: int) -> np.ndarray:
     return in_rows(tiles, n_rows).swapaxes(0, 1)
 
 
-def as_drawable(images: np.ndarray) -> np.ndarray:
+def as_drawable(images: np.ndarray, bands: int | tuple[int, ...] | None = None) -> np.ndarray:
     """Check the shape of images and make them (n, h, w) in grey or (n, h, w, 3) in colour."""
-    if images.ndim not in (3, 4) or 0 in images.shape:
+    check_shape(images.shape)
+    return choose_bands(images, bands)
+
+
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Refuse what are no images, or none."""
+    if len(shape) not in (3, 4) or 0 in shape:
         raise ValueError(
             "Images of shape (n, height, width) or (n, height, width, channels) are needed, got "
-            f"{images.shape}."
+            f"{tuple(shape)}."
         )
-    if images.ndim == 4 and images.shape[3] != 3:
-        return images.mean(axis=3)
-    return images
 
 
-def as_images(X: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
-    """Reshape flattened images; pass others on."""
-    if isinstance(X, list | tuple) and len({np.shape(image) for image in X}) > 1:
-        raise ValueError("Only images of one size can be drawn side by side.")
-    if np.ndim(X) != 2:
-        return X if hasattr(X, "shape") else np.asarray(X)
-    X = np.asarray(X)
-    if image_shape is None or math.prod(image_shape) != X.shape[1]:
+def choose_bands(images: np.ndarray, bands: int | tuple[int, ...] | None) -> np.ndarray:
+    """Make images (n, h, w) in grey or (n, h, w, 3) in colour.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, h, w) or (n, h, w, C)
+    bands : int, tuple of one or three ints, or None
+        One channel in grey, or three as red, green and blue. None: one and three channels as
+        they are, of any other number the mean in grey.
+
+    Returns
+    -------
+    ndarray of shape (n, h, w) or (n, h, w, 3)
+    """
+    if bands is None:
+        return images.mean(axis=3) if images.ndim == 4 and images.shape[3] != 3 else images
+    n_channels = 1 if images.ndim == 3 else images.shape[3]
+    chosen = bands if isinstance(bands, tuple | list | np.ndarray) else (bands,)
+    whole = all(isinstance(band, Integral) for band in chosen)
+    if not whole or len(chosen) not in (1, 3) or not set(chosen) <= set(range(n_channels)):
+        channels = "one channel" if n_channels == 1 else f"{n_channels} channels"
         raise ValueError(
-            f"Rows of {X.shape[1]} values need an image_shape with as many pixels, got "
-            f"{image_shape}."
+            f"bands must be one channel or three, counted from 0 to {n_channels - 1}, as the "
+            f"images have {channels}; got {bands!r}."
         )
-    return X.reshape(len(X), *image_shape)
+    images = images[..., np.newaxis] if images.ndim == 3 else images
+    return images[..., list(chosen)] if len(chosen) == 3 else images[..., chosen[0]]

@@ -2,11 +2,27 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.mixture import GaussianMixture
+from torch.utils.data import Dataset
 
 from sklearn_kmfeat.displays import (
     ClusterGalleryDisplay,
 )
+
+
+class Tensors(Dataset):
+    """Items (1, H, W), which note that they were read."""
+
+    def __init__(self, images):
+        self.images, self.read = images, set()
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        self.read.add(i)
+        return self.images[i][None]
 
 
 class TestClusterGalleryDisplay:
@@ -43,7 +59,7 @@ class TestClusterGalleryDisplay:
         display = ClusterGalleryDisplay.from_estimator(fitted, X, image_shape=(4, 4))
         expected = fitted.transform(X).min(axis=1)
         np.testing.assert_array_equal(display.distances, expected)
-        assert display.images.shape == (12, 4, 4)
+        assert display.images is X
 
     def test_from_an_embedding_with_centers(self, fitted, images):
         X = images.reshape(12, 16)
@@ -86,6 +102,61 @@ class TestClusterGalleryDisplay:
         assert mosaic.shape == (2 + 4, 3 * 6 - 1 + 2 + 3 * 6 - 1, 3)
         np.testing.assert_array_equal(mosaic[:2], 1.0)
 
+    def test_images_of_different_sizes(self):
+        wide, tall = np.full((2, 8), 0.25), np.full((12, 4, 3), 0.75)
+        wide[:, 0] = np.nan
+        display = ClusterGalleryDisplay.from_predictions([wide, tall], [0, 1], n_images=1)
+        mosaic = display.im_.get_array()  # tiles of 7 x 6, below 4 rows for the title
+        first, second = mosaic[4:11, :6], mosaic[4 + 7 + 4 + 1 :, :6]
+        np.testing.assert_allclose(first[2:4, 1:], 0.25)
+        np.testing.assert_array_equal(first[[0, 1, 4, 5, 6]], 1)
+        np.testing.assert_allclose(second[:, 2:4], 0.75)
+        np.testing.assert_array_equal(second[:, [0, 1, 4, 5]], 1)
+
+    def test_distances_between_images_of_different_sizes(self):
+        levels = [0.9, 0.5, 0.45, 0.6, 0.2]
+        images = [np.full((4 + i, 9 - i), level) for i, level in enumerate(levels)]
+        display = ClusterGalleryDisplay.from_predictions(images, [0] * 5, n_images=2)
+        height, width = 6, 7
+        mosaic = np.ma.filled(display.im_.get_array(), np.nan)[3:]
+        middle = [mosaic[height // 2, left + width // 2] for left in (0, 8, 18, 26)]
+        np.testing.assert_allclose(middle, [0.5, 0.45, 0.2, 0.9])
+
+    def test_blank_pixels_do_not_count_in_distances(self, images):
+        images = images.copy()
+        images[3, :2], images[4] = np.nan, 0.06
+        display = ClusterGalleryDisplay.from_predictions(images, [0] * 8 + [1] * 4, n_images=1)
+        drawn = display.im_.get_array()[2:6, :4]
+        assert np.ma.getmaskarray(drawn)[:2].all()
+        np.testing.assert_allclose(drawn[2:], 0.03)  # the nearest to the mean, 0.0375
+
+    def test_tensors_and_datasets(self, images):
+        labels = np.repeat([0, 1], [8, 4])
+        tensor = torch.from_numpy(images)
+        expected = ClusterGalleryDisplay.from_predictions(images, labels).im_.get_array()
+        for X in (tensor, list(tensor), Tensors(tensor)):
+            found = ClusterGalleryDisplay.from_predictions(X, labels).im_.get_array()
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+
+    def test_only_drawn_images_are_read(self, images):
+        dataset = Tensors(torch.from_numpy(images))
+        display = ClusterGalleryDisplay(dataset, [0] * 12, np.arange(12))
+        display.plot(n_images=2)
+        assert dataset.read <= {0, 1, 10, 11}
+
+    def test_bands(self):
+        images = np.random.RandomState(0).rand(1, 4, 4, 8)
+        display = ClusterGalleryDisplay.from_predictions(images, [0], n_images=1, bands=(7, 3, 1))
+        drawn = display.im_.get_array()[2:, :4]
+        np.testing.assert_array_equal(drawn, images[0][..., [7, 3, 1]])
+        with pytest.raises(ValueError, match="as the images have 8 channels"):
+            display.plot(bands=(7, 3))
+
+    def test_large_images_are_drawn_smaller(self):
+        images = np.zeros((1, 512, 256))
+        display = ClusterGalleryDisplay.from_predictions(images, [0], n_images=1)
+        assert display.im_.get_array().shape == (64 + 128, 64 + 32 + 64)
+
     @pytest.mark.parametrize(("n_clusters", "n_columns"), [(10, 1), (50, 2), (100, 3)])
     def test_many_clusters_are_laid_out_in_columns(self, n_clusters, n_columns):
         labels = np.arange(2 * n_clusters) % n_clusters
@@ -104,8 +175,6 @@ class TestClusterGalleryDisplay:
             ClusterGalleryDisplay.from_predictions(images.reshape(12, 16), np.zeros(12))
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             ClusterGalleryDisplay.from_predictions(images, np.zeros(5))
-        with pytest.raises(ValueError, match="images of one size"):
-            ClusterGalleryDisplay.from_predictions([np.ones((4, 4)), np.ones((5, 4))], [0, 1])
         many = SimpleNamespace(predict=lambda X: np.zeros((12, 2, 2)))
         with pytest.raises(ValueError, match="One cluster for each sample"):
             ClusterGalleryDisplay.from_estimator(many, images)

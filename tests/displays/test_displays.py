@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 from sklearn_kmfeat.displays import (
     ClusterGalleryDisplay,
     ContingencyDisplay,
+    EmbeddingDisplay,
     FilterDisplay,
     HistoryDisplay,
 )
@@ -19,6 +20,7 @@ def all_displays(ax=None):
         FilterDisplay(rng.rand(5, 4, 4)).plot(ax=ax),
         ContingencyDisplay.from_predictions(labels, labels, ax=ax),
         ClusterGalleryDisplay.from_predictions(rng.rand(12, 4, 4), labels, ax=ax),
+        EmbeddingDisplay.from_predictions(rng.rand(12, 4, 4), rng.rand(12, 2), ax=ax),
         HistoryDisplay([{"loss": 1.0}, {"loss": 0.5}]).plot(ax=ax),
     ]
 

@@ -58,6 +58,19 @@ class TestFilterDisplay:
             assert mosaic.shape == (11, 11)
             np.testing.assert_allclose(tile(mosaic, 1, 0, size=5), filters[2].mean(axis=-1))
 
+    def test_bands(self):
+        filters = np.random.RandomState(0).rand(4, 5, 5, 8)
+        learner = SimpleNamespace(filters_=filters)
+        display = FilterDisplay.from_estimator(learner, bands=(7, 3, 1), normalize=None)
+        mosaic = display.im_.get_array()
+        np.testing.assert_array_equal(tile(mosaic, 1, 0, size=5), filters[2][..., [7, 3, 1]])
+        for bands in (6, (6,)):
+            mosaic = FilterDisplay(filters).plot(bands=bands, normalize=None).im_.get_array()
+            np.testing.assert_array_equal(tile(mosaic, 1, 0, size=5), filters[2][..., 6])
+        for bands in (8, -1, (0, 1), (0, 1, 8), (0, 1, 2, 3)):
+            with pytest.raises(ValueError, match="as the images have 8 channels"):
+                FilterDisplay(filters).plot(bands=bands)
+
     def test_from_estimator_with_filters(self):
         filters = np.random.RandomState(0).rand(3, 4, 4, 1)
         learner = SimpleNamespace(filters_=filters, counts_=np.array([3, 9, 5]))

@@ -479,7 +479,7 @@ def test_messages_name_the_image():
     with pytest.raises(ValueError, match=r"Image 1 of the list has shape \(3,\)"):
         Reader().fit([colour, np.ones(3)])
     for empty in ([], ()):
-        with pytest.raises(ValueError, match=r"empty list: .*Were no files found"):
+        with pytest.raises(ValueError, match=r"empty (list|tuple): .*Were no files found"):
             Reader().fit(empty)
 
 

@@ -3,6 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from skorch.helper import SliceDataset
 from torch.utils.data import Dataset
 
 from sklearn_kmfeat import (
@@ -145,3 +150,49 @@ def test_image_shape_of_a_dataset(images):
 def test_an_empty_dataset():
     with pytest.raises(ValueError, match="length of at least one"):
         ESTIMATORS[0].fit(Items([]))
+
+
+class Named(Items):
+    """Items as dicts, as Hugging Face's datasets give them."""
+
+    def __getitem__(self, i):
+        return {"label": i % 2, "image": self.items[i], "name": str(i)}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda each: type(each).__name__)
+def test_dicts_with_one_image(estimator, images):
+    found = estimator.fit(Named(list(images))).transform(Named(list(images)))
+    expected = estimator.fit(Items(list(images))).transform(Items(list(images)))
+    np.testing.assert_array_equal(np.stack(list(found)), np.stack(list(expected)))
+
+
+def test_dicts_with_two_images_or_none(images):
+    for item in ({"a": images[0], "b": images[1]}, {"a": 3}):
+        with pytest.raises(TypeError, match=r"dicts that hold one.*Got dict as item 0"):
+            ESTIMATORS[0].fit(Items([item]))
+
+
+def test_slice_datasets_in_a_search(images):
+    y = np.arange(30) % 2
+    dataset = SliceDataset(Items(list(images)))
+    model = make_pipeline(ESTIMATORS[0], RidgeClassifier())
+    expected = cross_val_score(model, list(images), y, cv=3)
+    np.testing.assert_array_equal(cross_val_score(model, dataset, y, cv=3), expected)
+
+
+def test_palettes_and_transparency_of_a_dataset(images):
+    pictures = [Image.fromarray(image) for image in images]
+    kinds = [image.convert(mode) for image in pictures for mode in ("RGB", "RGBA", "CMYK")]
+    expected = [np.asarray(image) for image in pictures for _ in range(3)]
+    learner = ESTIMATORS[0]
+    found = learner.fit(Items(kinds)).transform(Items(kinds))
+    np.testing.assert_array_equal(found, learner.fit(expected).transform(expected))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda each: type(each).__name__)
+def test_tensors(estimator, images):
+    X = torch.from_numpy(images)
+    for tensor in (X.bfloat16(), X.float().requires_grad_(), X.float()[:, :, ::1]):
+        same = tensor.float().detach().numpy()
+        expected = estimator.fit(same).transform(same)
+        np.testing.assert_array_equal(estimator.fit(tensor).transform(tensor), expected)

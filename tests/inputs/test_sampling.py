@@ -4,7 +4,8 @@ import torch
 
 from naive import cut, normalize
 from sklearn_kmfeat._core.patches import PatchGrid
-from sklearn_kmfeat._inputs.arrays import ArraySource, ListSource
+from sklearn_kmfeat._inputs.arrays import ArraySource
+from sklearn_kmfeat._inputs.lists import ListSource
 from sklearn_kmfeat._inputs.sampling import (
     cut_patches,
     draw_locations,

@@ -1,0 +1,139 @@
+"""Arrays that are not in memory, such as those of zarr, h5py and xarray, as sources of images."""
+
+from collections.abc import Iterable, Iterator
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+
+from .._core.contrast import ContrastVariance
+from .arrays import ArraySource, shape_of_images
+from .request import Request, check_dtype
+from .values import UNSEEN, ValueRange, checked_range
+
+# From this share of the rows between the first and the last on, all of them are read at once: a
+# list of rows takes libraries for files longer than four times as many in one piece.
+_DENSE = 0.25
+
+
+class StoredSource(ArraySource):
+    """Images in one array that is read in pieces, which end where its chunks do.
+
+    A chunk is decompressed whole even for one image of it.
+
+    Parameters
+    ----------
+    data, shape, ready, values
+        As in `ArraySource`. For values that were not looked at, they are as they are read.
+    n_in_chunk : int, default=1
+        Images in a chunk.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        shape: tuple[int, int, int],
+        ready: bool = False,
+        values: ValueRange = UNSEEN,
+        n_in_chunk: int = 1,
+    ):
+        super().__init__(data, shape, ready, values)
+        self.n_in_chunk = n_in_chunk
+        self.seen_when_read = not values.known
+
+    def read(self, index, writable=False):
+        (block,) = self.blocks([index], writable)
+        return block
+
+    def blocks(self, indices: Iterable[Any], writable: bool = False) -> Iterator[torch.Tensor]:
+        """The images at each index; a chunk that several share is read once."""
+        start, held = 0, np.empty(0)
+        for index in indices:
+            rows = np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index)
+            first, last = int(rows[0]), int(rows[-1]) + 1
+            inside = start <= first and last <= start + len(held)
+            if not inside:
+                start, held = self._piece(rows, first, last)
+            block = held if held.shape[:1] == rows.shape else held[rows - start]
+            yield self.as_tensor(self._checked(block, rows), writable)
+
+    def _piece(self, rows, first, last):
+        """Where a piece of the array begins that holds certain rows, and the piece."""
+        size = self.n_in_chunk
+        if first // size == (last - 1) // size:
+            start = first // size * size
+            return start, np.asarray(self.data[start : min(start + size, len(self))])
+        if len(rows) >= _DENSE * (last - first):
+            return first, np.asarray(self.data[first:last])
+        # Not a range of rows: exactly these, which no other index shares.
+        return -len(self), np.asarray(self.data[rows])
+
+    def _batch_indices(self, n_images, members):
+        """Batches that end where chunks do."""
+        step, size = n_images(self.shape[:2]), self.n_in_chunk
+        window = max(step // size, 1) * size
+        for start in range(0, len(self), window):
+            stop = min(start + window, len(self))
+            if members is None:
+                for first in range(start, stop, step):
+                    yield slice(first, min(first + step, stop))
+                continue
+            some = members[np.searchsorted(members, start) : np.searchsorted(members, stop)]
+            for first in range(0, len(some), step):
+                yield some[first : first + step]
+
+    def _checked(self, block, rows):
+        """What was read, looked at where nobody did before."""
+        if not self.seen_when_read:
+            return block
+        values = checked_range(block, "Input X", first=int(rows[0]))
+        if not values.fits(self.dtype):
+            raise ValueError(
+                f"X holds values up to {values.magnitude:.3g}, whose squares {self.dtype} cannot "
+                "hold, in which images like those of fit are computed. Scale them."
+            )
+        self.saw(block)
+        return block
+
+
+def is_stored(X: Any) -> bool:
+    """Whether X is an array that is not in memory, such as those of h5py and zarr."""
+    if isinstance(X, np.ndarray) or torch.is_tensor(X) or issparse(X) or hasattr(X, "iloc"):
+        return False
+    return len(getattr(X, "shape", ())) > 1 and hasattr(X, "dtype") and hasattr(X, "__getitem__")
+
+
+def stored_source(X: Any, request: Request) -> StoredSource:
+    """The source of an array that is not in memory."""
+    check_dtype(request, X.dtype)
+    shape, ready = shape_of_images(X, request)
+    size = _rows_in_chunk(X)
+    if not request.reset:
+        return StoredSource(X, shape, ready, n_in_chunk=size)
+    variances = []
+
+    def note(block):
+        rows = torch.from_numpy(block.reshape(len(block), -1).astype(np.float64))
+        variances.append(ContrastVariance.of(rows))
+
+    on_block = note if request.image_contrast else None
+    values = checked_range(X, "Input X", request.scan_bytes, multiple=size, on_block=on_block)
+    source = StoredSource(X, shape, ready, values, size)
+    source.known_variance = sum(variances[1:], variances[0]) if variances else None
+    return source
+
+
+def _rows_in_chunk(X):
+    """Images in a chunk: of zarr, h5py and dask, and of the file behind xarray's array."""
+    chunks = getattr(X, "chunks", None)
+    if chunks is None and hasattr(X, "dims"):
+        stored = getattr(X, "encoding", {})
+        chunks = stored.get("chunks") or stored.get("chunksizes")
+    if not isinstance(chunks, tuple | list) or not len(chunks):
+        return 1
+    first = chunks[0]
+    if isinstance(first, tuple | list):
+        first = max(first)
+    return int(first) if isinstance(first, Integral) and first > 0 else 1

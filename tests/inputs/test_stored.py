@@ -1,0 +1,193 @@
+"""Arrays on disk: zarr, h5py, xarray, memmap; each chunk is read as seldom as can be."""
+
+from uuid import uuid4
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from sklearn.base import clone
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+
+from on_disk import OnDisk
+from sklearn_kmfeat import KMeansFilterLearner
+from sklearn_kmfeat._inputs.check import check_images
+from sklearn_kmfeat._inputs.stored import StoredSource
+from small import ESTIMATORS, assert_same_fit
+
+CHUNK = 7
+
+
+@pytest.fixture(scope="module")
+def images():
+    ramp = np.linspace(0, 90, 18)[:, None, None]
+    return (np.random.RandomState(0).randint(0, 160, (30, 18, 20, 3)) + ramp).astype(np.uint8)
+
+
+def in_zarr(X, folder):
+    array = zarr.create_array(
+        store=str(folder / "a.zarr"),
+        shape=X.shape,
+        chunks=(CHUNK, *X.shape[1:]),
+        dtype=X.dtype,
+        overwrite=True,
+    )
+    array[:] = X
+    return array
+
+
+def in_h5py(X, folder):
+    path = folder / f"{uuid4()}.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("X", data=X, chunks=(CHUNK, *X.shape[1:]), compression="gzip")
+    return h5py.File(path)["X"]
+
+
+def in_h5py_without_chunks(X, folder):
+    path = folder / f"{uuid4()}.h5"
+    with h5py.File(path, "w") as file:
+        file["X"] = X
+    return h5py.File(path)["X"]
+
+
+def in_xarray(X, folder):
+    in_zarr(X, folder)
+    lazy = zarr.open_array(str(folder / "a.zarr"))
+    return xr.DataArray(lazy[:], dims=("image", "y", "x", "band")[: X.ndim])
+
+
+def in_memmap(X, folder):
+    np.save(folder / "X.npy", X)
+    return np.load(folder / "X.npy", mmap_mode="r")
+
+
+KINDS = [in_zarr, in_h5py, in_h5py_without_chunks, in_xarray, in_memmap]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+def test_the_same_as_in_memory(estimator, kind, dtype, images, tmp_path):
+    images = images.astype(dtype)
+    X = kind(images, tmp_path)
+    expected, found = (clone(estimator).fit(each) for each in (images, X))
+    assert_same_fit(found, expected, images)
+    assert_same_fit(found, expected, X)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows(kind, images, tmp_path):
+    rows = images.reshape(30, -1)
+    learner = KMeansFilterLearner(4, n_patches=200, max_iter=2, random_state=0)
+    for image_shape in (None, images.shape[1:]):
+        learner.set_params(image_shape=image_shape)
+        expected = learner.fit_transform(rows)
+        X = kind(rows, tmp_path)
+        np.testing.assert_allclose(learner.fit(X).transform(X), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_shuffled_as_a_search_does(images, tmp_path):
+    y = np.arange(30) % 2
+    model = make_pipeline(
+        KMeansFilterLearner(4, n_patches=200, max_iter=2, random_state=0), RidgeClassifier()
+    )
+    expected = cross_val_score(model, images, y, cv=3)
+    for kind in (in_xarray, in_memmap, in_h5py):
+        np.testing.assert_array_equal(
+            cross_val_score(model, kind(images, tmp_path), y, cv=3), expected
+        )
+    for kind in (in_xarray, in_memmap):
+        part = train_test_split(kind(images, tmp_path), random_state=0)[0]
+        expected = train_test_split(images, random_state=0)[0]
+        np.testing.assert_allclose(
+            model[0].fit(part).transform(part),
+            model[0].fit(expected).transform(expected),
+            rtol=1e-5,
+        )
+
+
+class InChunks(OnDisk):
+    """Counts how often each chunk is decompressed."""
+
+    def __init__(self, data, chunk=CHUNK, most=None):
+        super().__init__(data, most)
+        self.chunks = (chunk, *data.shape[1:])
+        self.counts = np.zeros(-(-len(data) // chunk), int)
+
+    def __getitem__(self, index):
+        rows = np.arange(len(self))[index]
+        self.counts[np.unique(rows // self.chunks[0])] += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("chunk", [1, 2, 7, 30, 100])
+@pytest.mark.parametrize("n_patches", [6, 40, 4000])
+@pytest.mark.parametrize(
+    "estimator", [*ESTIMATORS[:3], ESTIMATORS[5]], ids=lambda each: type(each).__name__
+)
+def test_a_chunk_is_read_once_in_transform_and_twice_in_fit(
+    estimator, chunk, n_patches, dtype, images
+):
+    X = InChunks(images.astype(dtype), chunk)
+    learner = clone(estimator)
+    if hasattr(learner, "n_patches") and not hasattr(learner, "max_patches"):
+        learner.set_params(n_patches=n_patches)
+    learner.fit(X)
+    assert X.counts.max() <= 2
+    X.counts[:] = 0
+    learner.transform(X)
+    np.testing.assert_array_equal(X.counts, 1)
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 7, 8, 20, 50])
+@pytest.mark.parametrize("chunk", [1, 3, 7, 50])
+@pytest.mark.parametrize("some", [None, [0, 1, 2, 8, 9, 10, 11, 29], [3], list(range(0, 30, 2))])
+def test_batches_end_where_chunks_do(images, step, chunk, some):
+    X = InChunks(images, chunk, most=max(step, min(chunk, 30)))
+    source = StoredSource(X, images.shape[1:], n_in_chunk=chunk)
+    members = None if some is None else np.array(some)
+    seen = []
+    for index, batch in source.batches(lambda size: step, members):
+        rows = np.arange(30)[index]
+        assert len(rows) <= step
+        np.testing.assert_array_equal(batch.numpy(), images[rows])
+        seen += rows.tolist()
+    assert seen == (list(range(30)) if some is None else some)
+    assert X.counts.max() == 1
+
+
+def test_any_index(images):
+    source = StoredSource(InChunks(images), images.shape[1:], n_in_chunk=CHUNK)
+    for index in (slice(3, 20), np.array([2]), np.array([1, 4, 25]), np.arange(5, 29)):
+        np.testing.assert_array_equal(source.read(index).numpy(), images[index])
+
+
+@pytest.mark.parametrize("kind", [in_zarr, in_h5py])
+def test_what_is_not_finite_is_found_while_it_is_read(kind, images, tmp_path):
+    learner = KMeansFilterLearner(4, n_patches=200, max_iter=2, random_state=0).fit(images)
+    bad = images.astype("f4")
+    bad[16, 3, 4, 1] = np.nan
+    X = kind(bad, tmp_path)
+    for method in (learner.transform, learner.predict, learner.fit):
+        with pytest.raises(ValueError, match=r"NaN in image 16, at row 3, column 4, channel 1"):
+            method(X)
+    bad[16, 3, 4, 1] = 1e30
+    X = kind(bad, tmp_path)
+    with pytest.raises(ValueError, match=r"values up to 1e\+30, whose squares torch\.float32"):
+        learner.transform(X)
+
+
+def test_what_is_no_image(tmp_path, images):
+    strings = zarr.create_array(store=str(tmp_path / "s.zarr"), shape=(3, 4, 5), dtype="bool")
+    with pytest.raises(TypeError, match="integer or float dtype, got bool"):
+        check_images(KMeansFilterLearner(), strings)
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        check_images(KMeansFilterLearner(), in_h5py_without_chunks(images[:0], tmp_path))
+    with pytest.raises(ValueError, match="channels come first"):
+        check_images(KMeansFilterLearner(), in_zarr(np.moveaxis(images, -1, 1), tmp_path))
+    with pytest.raises(ValueError, match=r"X\[np\.newaxis\]"):
+        check_images(KMeansFilterLearner(), in_zarr(images[0], tmp_path))
