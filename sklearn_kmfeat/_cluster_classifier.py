@@ -131,8 +131,7 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         """
         check_is_fitted(self)
         clusters, index = np.unique(_clusters_of(self.clusterer_, X), return_inverse=True)
-        matched = [self.match_.get(cluster, self._default_class) for cluster in clusters.tolist()]
-        return self.classes_[np.searchsorted(self.classes_, matched)][index]
+        return self.classes_[self._places_of(clusters.tolist())][index]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the samples whose class is predicted.
@@ -178,6 +177,11 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.clusterer).input_tags
         return tags
+
+    def _places_of(self, clusters):
+        """Where in `classes_` the class of each cluster is."""
+        matched = [self.match_.get(cluster, self._default_class) for cluster in clusters]
+        return np.searchsorted(self.classes_, matched)
 
     def _check_parameters(self):
         if self.strategy not in STRATEGIES:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import (
@@ -18,13 +19,17 @@ from sklearn.linear_model import (
     RidgeCV,
     SGDClassifier,
 )
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from ._cluster_classifier import ClusterClassifier
 from ._core.contrast import contrast_normalize
+from ._deep_cluster.deep_cluster_estimator import DeepClusterEstimator
+from ._deep_cluster.exported import Distances
 from ._dictionary.base import PatchDictionary
 from ._dictionary.contrast_normalizer import ContrastNormalizer
 from ._utils.settings import standard_settings
@@ -42,28 +47,42 @@ _LINEAR = (
     RidgeClassifierCV,
     SGDClassifier,
 )
+_CLUSTERERS = (DeepClusterEstimator, KMeans, MiniBatchKMeans)
+_SEARCHES = (GridSearchCV, RandomizedSearchCV)
 
 
 @standard_settings()
 def to_torch(estimator: Any) -> nn.Module:
     """Make one torch module of a fitted estimator, or of a whole stack of them.
 
-    What is learned in the learners and in a linear model becomes parameters, so that the
-    stack can be fine-tuned with labels by backpropagation; scaling and components stay fixed.
+    What is learned in the learners, in a network, in centers and in a linear model becomes
+    parameters, so that the stack can be fine-tuned by backpropagation; scaling and components
+    stay fixed.
 
     Parameters
     ----------
     estimator : fitted estimator
-        A learner, `ContrastNormalizer`, scikit-learn's `StandardScaler`, `Normalizer`, `PCA`,
-        `FunctionTransformer` of NumPy's ``sqrt``, ``abs``, ``square``, ``log1p`` or ``tanh``,
-        a linear classifier or regressor, or a `Pipeline` or `FeatureUnion` of these.
+        A learner, `ContrastNormalizer`, `DeepClusterEstimator`, `ClusterClassifier`;
+        scikit-learn's `StandardScaler`, `Normalizer`, `PCA`, `FunctionTransformer` of NumPy's
+        ``sqrt``, ``abs``, ``square``, ``log1p`` or ``tanh``, `KMeans`, `MiniBatchKMeans`, a
+        linear classifier or regressor; a `Pipeline` or `FeatureUnion` of these; or a
+        `GridSearchCV` or `RandomizedSearchCV` over one, which stands for its
+        ``best_estimator_``.
 
     Returns
     -------
     torch.nn.Module
-        Takes tensors (n, C, H, W) in the pixel range of `fit` and gives the numbers of
-        `transform` (maps as (n, K', H', W')), of the `decision_function` of a classifier, or
-        of a regressor's `predict`.
+        Takes tensors (n, C, H, W) in the pixel range of `fit`, rows and ready patches as (n, d),
+        and gives the numbers of `transform` (maps as (n, K', H', W')); or, by the last step,
+
+        - of the `decision_function` of a linear classifier, or of a regressor's `predict`;
+        - the distances (n, n_clusters) to the centers of clusters: the least is that of the
+          cluster that `predict` gives;
+        - scores (n, n_classes) of a `ClusterClassifier`, the negative distances to the nearest
+          cluster of each class: the largest is at the place in ``classes_`` of what `predict`
+          gives. A class that no cluster stands for has minus infinity.
+
+        On the CPU.
 
     Raises
     ------
@@ -71,6 +90,12 @@ def to_torch(estimator: Any) -> nn.Module:
         For an estimator that has no torch counterpart here.
     NotFittedError
         For one that is not fitted.
+
+    Notes
+    -----
+    Each of these modules goes through `torch.jit.trace`, `torch.export.export` and
+    ``torch.onnx.export(..., dynamo=True)``, with any number of images and images of one size. A
+    `DeepClusterEstimator` with a network of your own does so if the network does.
 
     Examples
     --------
@@ -88,6 +113,13 @@ def to_torch(estimator: Any) -> nn.Module:
     torch.Size([5, 10])
     >>> bool((abs(scores.detach().numpy() - model.decision_function(X[:5])) < 1e-4).all())
     True
+
+    For programs without this package, with any number of images:
+
+    >>> images, n = torch.from_numpy(X[:2])[:, None], torch.export.Dim("n")
+    >>> program = torch.export.export(module.eval(), (images,), dynamic_shapes=({0: n},))
+    >>> program.module()(torch.from_numpy(X[:7])[:, None]).shape
+    torch.Size([7, 10])
     """
     if not isinstance(estimator, Pipeline | FeatureUnion):
         check_is_fitted(estimator)
@@ -98,31 +130,62 @@ def to_torch(estimator: Any) -> nn.Module:
 def _module(estimator):
     raise TypeError(
         f"to_torch knows no torch counterpart of {type(estimator).__name__}: it takes learners "
-        "of this package, ContrastNormalizer, StandardScaler, Normalizer, PCA, "
-        "FunctionTransformer, linear models, and Pipeline and FeatureUnion of them."
+        "of this package, ContrastNormalizer, DeepClusterEstimator, ClusterClassifier, "
+        "StandardScaler, Normalizer, PCA, FunctionTransformer, KMeans, MiniBatchKMeans, linear "
+        "models, Pipeline and FeatureUnion of them, and GridSearchCV and RandomizedSearchCV over "
+        "them."
     )
 
 
-@_module.register
-def _(estimator: PatchDictionary):
+def _transformer(estimator):
+    """The module of a step with others after it: what its `transform` gives."""
+    if isinstance(estimator, _SEARCHES):
+        return _transformer(_best(estimator))
+    if isinstance(estimator, Pipeline):
+        return nn.Sequential(*map(_transformer, _steps(estimator)))
+    if isinstance(estimator, DeepClusterEstimator):
+        return estimator.to_torch("transform")
+    if isinstance(estimator, _LINEAR):
+        raise TypeError(
+            f"to_torch takes {type(estimator).__name__} as the last step of a Pipeline only, for "
+            "its scores."
+        )
+    return to_torch(estimator)
+
+
+def _steps(pipeline):
+    steps = (step for _, step in pipeline.steps)
+    return [step for step in steps if step is not None and step != "passthrough"]
+
+
+def _best(search):
+    if not hasattr(search, "best_estimator_"):
+        raise TypeError(
+            f"to_torch takes the best_estimator_ of {type(search).__name__}, which has none with "
+            f"refit={search.refit!r}."
+        )
+    return search.best_estimator_
+
+
+@_module.register(PatchDictionary)
+@_module.register(DeepClusterEstimator)
+def _(estimator):
     return estimator.to_torch()
 
 
 @_module.register
 def _(estimator: Pipeline):
-    steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
-    for step in steps[:-1]:
-        _refuse_as_transformer(step)
-    return nn.Sequential(*map(to_torch, steps))
+    steps = _steps(estimator)
+    if not steps or steps[-1] is not estimator.steps[-1][1]:  # it ends with "passthrough"
+        return _transformer(estimator)
+    return nn.Sequential(*map(_transformer, steps[:-1]), to_torch(steps[-1]))
 
 
 @_module.register
 def _(estimator: FeatureUnion):
     weights = estimator.transformer_weights or {}
     kept = [(name, part) for name, part in estimator.transformer_list if part != "drop"]
-    for _, part in kept:
-        _refuse_as_transformer(part)
-    modules = [nn.Identity() if part == "passthrough" else to_torch(part) for _, part in kept]
+    modules = [nn.Identity() if part == "passthrough" else _transformer(part) for _, part in kept]
     return Concatenation(modules, [weights.get(name, 1.0) for name, _ in kept])
 
 
@@ -163,12 +226,32 @@ def _(estimator: PCA):
     return Affine(estimator.mean_, matrix)
 
 
-def _refuse_as_transformer(estimator):
-    if isinstance(estimator, _LINEAR):
+@_module.register(KMeans)
+@_module.register(MiniBatchKMeans)
+def _(estimator):
+    return Distances(torch.tensor(estimator.cluster_centers_))
+
+
+@_module.register
+def _(estimator: ClusterClassifier):
+    clusterer = estimator.clusterer_
+    last = clusterer[-1] if isinstance(clusterer, Pipeline) else clusterer
+    if not isinstance(last, _CLUSTERERS):
         raise TypeError(
-            f"to_torch takes {type(estimator).__name__} as the last step of a Pipeline only, for "
-            "its scores."
+            "to_torch takes a ClusterClassifier of DeepClusterEstimator, KMeans or "
+            f"MiniBatchKMeans, alone or at the end of a Pipeline, got {type(last).__name__}."
         )
+    n_classes, n_clusters = len(estimator.classes_), len(last.cluster_centers_)
+    of_class = [[] for _ in range(n_classes)]
+    for cluster, place in enumerate(estimator._places_of(range(n_clusters))):
+        of_class[place].append(cluster)
+    return nn.Sequential(to_torch(clusterer), ClassScores(of_class))
+
+
+@_module.register(GridSearchCV)
+@_module.register(RandomizedSearchCV)
+def _(estimator):
+    return to_torch(_best(estimator))
 
 
 def _linear(estimator):
@@ -198,6 +281,30 @@ class Concatenation(nn.Module):
         """Features (n, sum of all)."""
         pairs = zip(self.parts, self.weights, strict=True)
         return torch.cat([part(x) * weight for part, weight in pairs], 1)
+
+
+class ClassScores(nn.Module):
+    """From distances to clusters to a score of each class.
+
+    Parameters
+    ----------
+    of_class : list of list of int
+        The clusters of each class.
+    """
+
+    def __init__(self, of_class):
+        super().__init__()
+        longest = max(map(len, of_class))
+        # A class without clusters gets any, and loses; shorter ones their last cluster again.
+        some = [clusters or [0] for clusters in of_class]
+        padded = [clusters + clusters[-1:] * (longest - len(clusters)) for clusters in some]
+        self.register_buffer("clusters", torch.tensor(padded))
+        self.register_buffer("missing", torch.tensor([not clusters for clusters in of_class]))
+
+    def forward(self, distances):
+        """Scores (n, n_classes) of distances (n, n_clusters)."""
+        nearest = distances[:, self.clusters].amin(2)
+        return (-nearest).masked_fill(self.missing, -torch.inf)
 
 
 class Contrast(nn.Module):
@@ -286,11 +393,12 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(weight))
         self.bias = nn.Parameter(torch.tensor(bias, dtype=self.weight.dtype))
+        self.one_target = len(weight) == 1
 
     def forward(self, x):
         """Scores (n, n_targets), or (n,)."""
         scores = nn.functional.linear(x.to(self.weight.dtype), self.weight, self.bias)
-        return scores[:, 0] if len(self.weight) == 1 else scores
+        return scores[:, 0] if self.one_target else scores
 
 
 def _root(x):

@@ -3,11 +3,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, Normalizer, StandardScaler
 from sklearn.svm import LinearSVC
@@ -16,8 +17,10 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn_kmfeat import (
     BagOfPatches,
     ChannelConnections,
+    ClusterClassifier,
     ContrastNormalizer,
     ConvKMeans,
+    DeepClusterEstimator,
     KMeansFilterLearner,
     to_torch,
 )
@@ -52,6 +55,11 @@ def stack(method="correlation", last=None):
         StandardScaler(),
         last or LogisticRegression(max_iter=300),
     )
+
+
+def deep(**parameters):
+    defaults = {"max_epochs": 1, "batch_size": 16, "random_state": 0}
+    return DeepClusterEstimator(3, **defaults | parameters)
 
 
 def tensor(images):
@@ -191,6 +199,83 @@ def test_regressors(images, regressor, n_targets):
     assert_same_numbers(to_torch(model), images, model.predict(images))
 
 
+@pytest.mark.parametrize("clusterer", [KMeans(4, random_state=0), MiniBatchKMeans(4)])
+def test_distances_to_clusters(images, clusterer):
+    model = make_pipeline(first_layer(), StandardScaler(), clusterer).fit(images)
+    module = to_torch(model)
+    assert_same_numbers(module, images, model.transform(images))
+    nearest = module(tensor(images)).argmin(1).numpy()
+    np.testing.assert_array_equal(nearest, model.predict(images))
+    rows = np.random.RandomState(0).rand(30, 4)
+    clusterer.fit(rows)
+    found = to_torch(clusterer)(torch.from_numpy(rows)).detach().numpy()
+    np.testing.assert_allclose(found, clusterer.transform(rows), atol=1e-7)
+
+
+@pytest.mark.parametrize("strategy", ["majority", "hungarian"])
+@pytest.mark.parametrize("n_clusters", [2, 7])
+@pytest.mark.parametrize("names", [None, ["cat", "dog", "hen"]])
+def test_classes_of_clusters(images, y, strategy, n_clusters, names):
+    y = y if names is None else np.array(names)[y]
+    clusterer = make_pipeline(first_layer(), KMeans(n_clusters, random_state=0))
+    model = ClusterClassifier(clusterer, strategy).fit(images, y)
+    scores = to_torch(model)(tensor(images))
+    assert scores.shape == (60, 3)
+    classes = model.classes_[scores.argmax(1).numpy()]
+    np.testing.assert_array_equal(classes, model.predict(images))
+    without = ~np.isin(model.classes_, list(model.match_.values()))
+    assert without.any() or n_clusters > 2
+    assert (scores[:, without] == -torch.inf).all()
+    assert scores[:, ~without].isfinite().all()
+
+
+def test_clusters_that_were_not_seen_have_the_most_frequent_class(images, y):
+    model = ClusterClassifier(KMeans(3, random_state=0)).fit(images.reshape(60, -1), y)
+    model.match_ = {0: 0, 1: 2}
+    module, rows = to_torch(model), torch.from_numpy(images.reshape(60, -1))
+    np.testing.assert_array_equal(
+        model.classes_[module(rows).argmax(1).numpy()], model.predict(rows.numpy())
+    )
+
+
+def test_deep_clustering(images, y):
+    estimator = deep().fit(images)
+    distances = to_torch(estimator)(tensor(images))
+    np.testing.assert_array_equal(distances.argmin(1).numpy(), estimator.labels_)
+    model = ClusterClassifier(deep()).fit(images, y)
+    classes = model.classes_[to_torch(model)(tensor(images)).argmax(1).numpy()]
+    np.testing.assert_array_equal(classes, model.predict(images))
+
+
+@pytest.mark.parametrize("layer", ["embedding", "clusters", "conv1"])
+def test_deep_clustering_before_other_steps(images, y, layer):
+    alone = deep(layer=layer)
+    union = FeatureUnion([("deep", make_pipeline(alone)), ("patches", first_layer())])
+    for first in (alone, union):
+        model = make_pipeline(first, StandardScaler(), RidgeClassifier(10.0)).fit(images, y)
+        assert_same_numbers(to_torch(model), images, model.decision_function(images))
+    model = make_pipeline(alone, "passthrough").fit(images)
+    assert_same_numbers(to_torch(model), images, model.transform(images))
+
+
+@pytest.mark.parametrize("kind", [GridSearchCV, RandomizedSearchCV])
+def test_searches(images, y, kind):
+    model = make_pipeline(first_layer(), RidgeClassifier())
+    arguments = {"n_iter": 2, "random_state": 0} if kind is RandomizedSearchCV else {}
+    search = kind(model, {"ridgeclassifier__alpha": [0.1, 1e3]}, cv=2, **arguments)
+    search.fit(images, y)
+    assert_same_numbers(to_torch(search), images, search.decision_function(images))
+    search = clone(search).set_params(refit=False).fit(images, y)
+    with pytest.raises(TypeError, match=rf"best_estimator_ of {kind.__name__}.* refit=False"):
+        to_torch(search)
+
+
+def test_a_search_before_other_steps(images, y):
+    layer = GridSearchCV(deep(max_epochs=0), {"n_clusters": [2, 3]}, cv=2)
+    model = make_pipeline(layer, StandardScaler(), RidgeClassifier()).fit(images, y)
+    assert_same_numbers(to_torch(model), images, model.decision_function(images))
+
+
 def test_unions(images, y):
     union = FeatureUnion(
         [
@@ -244,18 +329,26 @@ def test_the_estimator_stays(images, y):
 def test_no_counterpart(images, y):
     for last in (DecisionTreeClassifier(), MinMaxScaler()):
         model = make_pipeline(first_layer(), last).fit(images, y)
-        with pytest.raises(TypeError, match=rf"no torch counterpart of {type(last).__name__}"):
+        with pytest.raises(
+            TypeError, match=rf"no torch counterpart of {type(last).__name__}.*KMea"
+        ):
             to_torch(model)
+
+
+def test_clusterers_without_distances(images, y):
+    model = ClusterClassifier(make_pipeline(first_layer(), BisectingKMeans(3))).fit(images, y)
+    with pytest.raises(TypeError, match=r"ClusterClassifier of .* got BisectingKMeans"):
+        to_torch(model)
 
 
 def test_linear_models_come_last(images, y):
     model = make_pipeline(first_layer(), LinearDiscriminantAnalysis(), RidgeClassifier())
     with pytest.raises(TypeError, match=r"LinearDiscriminantAnalysis as the last step"):
         to_torch(model.fit(images, y))
-    union = FeatureUnion([("lda", LinearDiscriminantAnalysis())])
-    model = make_pipeline(first_layer(), union).fit(images, y)
-    with pytest.raises(TypeError, match=r"LinearDiscriminantAnalysis as the last step"):
-        to_torch(model)
+    for part in (LinearDiscriminantAnalysis(), make_pipeline(LinearDiscriminantAnalysis())):
+        model = make_pipeline(first_layer(), FeatureUnion([("lda", part)])).fit(images, y)
+        with pytest.raises(TypeError, match=r"LinearDiscriminantAnalysis as the last step"):
+            to_torch(model)
 
 
 @pytest.mark.parametrize(

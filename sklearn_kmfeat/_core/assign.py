@@ -60,7 +60,7 @@ def nearest(
 def _among_many(X, matrix, direction, labels, scores, tile_bytes):
     """Products with the rows first; arg-max of groups, then inside the winning group."""
     missing = -len(matrix) % _GROUP
-    # Copies of the last center never win against it: it comes first.
+    # A copy of the last center wins only by rounding, where a product differs by its column.
     columns = torch.cat([matrix, matrix[-1:].expand(missing, -1)]).T.contiguous()
     step = _rows_per_tile(X, columns.shape[1], tile_bytes)
     product = X.new_empty(min(step, len(X)), columns.shape[1])
@@ -76,6 +76,7 @@ def _among_many(X, matrix, direction, labels, scores, tile_bytes):
         scores[part] = maxima.gather(1, best).squeeze(1)
         inside = values.gather(1, best.unsqueeze(2).expand(-1, 1, _GROUP)).squeeze(1)
         labels[part] = best.squeeze(1) * _GROUP + inside.argmax(1)
+    labels.clamp_(max=len(matrix) - 1)  # of a copy
 
 
 def _among_few(X, matrix, direction, labels, scores, tile_bytes):

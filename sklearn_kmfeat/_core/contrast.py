@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .._utils.tracing import static_size
+
 # Coates's 10 on CIFAR-10 patches in 0..255, as a share of their mean variance.
 EPS_SHARE = 0.0065
 # A deviation of so many roundings of the mean is no contrast: the mean of a constant vector is
@@ -70,7 +72,7 @@ def center_and_scale(
     mean = x.mean(dim, keepdim=True)
     centered = torch.sub(x, mean, out=out)
     squares = torch.mul(centered, centered, out=scratch)
-    var = squares.sum(dim, keepdim=True) / max(x.shape[dim] - 1, 1)
+    var = squares.sum(dim, keepdim=True) / max(static_size(x, dim) - 1, 1)
     rounding = (_ROUNDINGS * torch.finfo(x.dtype).eps * mean).square()
     flat = var <= rounding
     return centered, (var + eps).masked_fill(flat, 1.0).rsqrt().masked_fill(flat, 0.0)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 
+from .._utils.tracing import is_traced, static_size
 from .contrast import contrast_normalize
 from .patches import PatchGrid, patch_columns
 from .pooling import Pooling
@@ -70,7 +71,7 @@ class PatchCode(NamedTuple):
     @property
     def n_codes(self) -> int:
         """K."""
-        return len(self.projection.matrix)
+        return static_size(self.projection.matrix, 0)
 
 
 def patch_code(
@@ -111,7 +112,7 @@ def project(filters: torch.Tensor, affinity: str, whitening: Whitening | None = 
     if affinity == "distance":
         # Less by what the product of up to 1,200 values may be wrong, so that the distance of a
         # filter from itself is never above zero: `triangle` makes zero of what is below.
-        share = 1 - (1 + 0.5 * filters.shape[1] ** 0.5) * torch.finfo(dtype).eps
+        share = 1 - (1 + 0.5 * static_size(filters, 1) ** 0.5) * torch.finfo(dtype).eps
         ones = torch.ones_like(squares)
         matrix = torch.cat([-2 * filters, share * squares, share * ones], 1)
         return Projection(_as_product(whitening, filters, dtype), matrix.to(dtype), origin)
@@ -128,14 +129,15 @@ def _as_product(whitening, like, dtype):
         return None
     matrix = whitening.matrix.to(like)
     offset = -(whitening.mean.to(like) @ matrix)[:, None]
-    affine = torch.eye(len(matrix) + 1, dtype=matrix.dtype, device=matrix.device)
-    affine[:-1] = torch.cat([matrix.T, offset], 1)
-    return affine.to(dtype)
+    last = torch.cat([torch.zeros_like(offset), torch.ones_like(offset[:1])])
+    return torch.cat([torch.cat([matrix.T, offset], 1), last.T]).to(dtype)
 
 
 def _centered(filters):
     """Filters around their mean, and the mean as a column, where it is large."""
     origin = filters.detach().mean(0, keepdim=True)
+    if is_traced():  # what is large now may be so for no other filters, and the other way round
+        return filters - origin, origin.T
     spread = (filters.detach() - origin).square().sum(1).mean()
     # Nearer than twice their spread, expanded squares lose less than three bits.
     if origin.square().sum() <= 4 * spread:
@@ -273,7 +275,7 @@ def encode_pooled(
     -------
     tensor of shape (n, cell rows, cell columns, K)
     """
-    map_size = code.grid.map_size(images.shape[1:3])
+    map_size = _map_size(images, code)
     strips = (
         (start, (_coded(values, code) for values in maps))
         for start, maps in _strips(images, code, n_rows, workspace)
@@ -304,6 +306,10 @@ def nearest_maps(
     return torch.cat([torch.cat([values.argmax(-1) for values in maps]) for _, maps in strips], 1)
 
 
+def _map_size(images, code):
+    return code.grid.map_size((static_size(images, 1), static_size(images, 2)))
+
+
 def _coded(values, code):
     """Codes (n, rows, W', K) from affinities."""
     return code.code(values.flatten(0, 2)).view(values.shape)
@@ -313,7 +319,7 @@ def _strips(images, code, n_rows, workspace):
     """The row that each strip begins with, and its affinity maps."""
     images = images if code.channels is None else images[..., code.channels]
     height, down = code.grid.size[0], code.grid.stride[0]
-    n_all = code.grid.map_size(images.shape[1:3])[0]
+    n_all = _map_size(images, code)[0]
     n_rows = n_all if n_rows is None else n_rows
     for start in range(0, n_all, n_rows):
         stop = min(start + n_rows, n_all)
@@ -339,10 +345,10 @@ def affinity_maps(
     tensor of shape (some images, H', W', K)
         To be used before the next one is asked for.
     """
-    down, across = code.grid.map_size(images.shape[1:3])
+    down, across = _map_size(images, code)
     columns = prepared_columns(images, code, workspace)
     if workspace is None:
-        yield affinities(columns, code).view(len(images), down, across, -1)
+        yield affinities(columns, code).view(-1, down, across, code.n_codes)
         return
     n, locations = len(images), down * across
     at_once = max(1, len(workspace.values) // (locations * code.n_codes))
@@ -371,10 +377,10 @@ def prepared_columns(
         The patch, normalised and, for distances, whitened; a one; the squared norm.
     """
     whitening, matrix, origin = code.projection
-    n_rows = code.grid.size[0] * code.grid.size[1] * images.shape[3]
     first = second = None
+    n_rows = code.grid.size[0] * code.grid.size[1] * static_size(images, 3)
     if workspace is not None:
-        down, across = code.grid.map_size(images.shape[1:3])
+        down, across = _map_size(images, code)
         first, second = workspace.pair(n_rows + 2, len(images) * down * across)
     columns = patch_columns(images, code.grid, _rows(first, n_rows + 1))
     if code.contrast_eps is not None:
@@ -386,7 +392,7 @@ def prepared_columns(
     if whitening is not None:
         columns = torch.mm(whitening, columns, out=_rows(second, n_rows + 1))
         first, second = second, first
-    if matrix.shape[1] == len(columns):
+    if static_size(matrix, 1) == static_size(columns, 0):
         return columns
     if workspace is None or origin is not None:
         return torch.cat([columns, columns[:-1].square().sum(0, keepdim=True)])
@@ -418,7 +424,7 @@ def affinities(
     """
     matrix, locations_first = code.projection.matrix, code.locations_first
     if locations_first is None:
-        locations_first = len(matrix) >= _MANY_FILTERS
+        locations_first = code.n_codes >= _MANY_FILTERS
     left, right = (columns.T, matrix.T) if locations_first else (matrix, columns)
     if out is not None:
         shape = left.shape[0], right.shape[1]

@@ -1,7 +1,8 @@
 """Codes of locations: how strongly each filter responds there.
 
 An encoder is one function and one entry in `ENCODERS`. It gets the affinities of all
-locations to all filters, (L, K), may overwrite them, and returns the codes, (L, K).
+locations to all filters, (L, K), may overwrite them, and returns the codes, (L, K). Where it is
+recorded (`is_traced`), no value may decide what is computed, or it cannot be exported.
 The entry names the affinity it gets:
 
 ``"response"``
@@ -20,6 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+
+from .._utils.tracing import is_traced, static_size
 
 
 class Encoder(NamedTuple):
@@ -46,6 +49,9 @@ class Encoder(NamedTuple):
 
 def hard(nearness: torch.Tensor) -> torch.Tensor:
     """One at the nearest filter, zero elsewhere; the first one where several tie."""
+    if is_traced():
+        places = torch.arange(static_size(nearness, 1), device=nearness.device)
+        return (nearness.argmax(1, keepdim=True) == places).to(nearness.dtype)
     codes = _at_least(nearness, nearness.amax(1, keepdim=True))
     # A tie is rare, and a maximum with a comparison is faster than the place of the maximum.
     if codes.sum() > len(codes):
@@ -58,8 +64,12 @@ def hard(nearness: torch.Tensor) -> torch.Tensor:
 
 def triangle(distance: torch.Tensor) -> torch.Tensor:
     """max(0, mean distance - distance), Coates, Lee & Ng (2011), equation 3."""
-    if distance.requires_grad:  # the slope of the root at zero is infinite
+    traced = is_traced()
+    if traced or distance.requires_grad:  # the slope of the root at zero is infinite
         distance = distance.clamp_min(torch.finfo(distance.dtype).tiny)
+    if traced:
+        z = distance.sqrt()
+        return (z.mean(1, keepdim=True) - z).relu()
     z = distance.sqrt_()
     mean = z.mean(1, keepdim=True)
     wrong = mean.isnan()[:, 0]
@@ -79,7 +89,7 @@ def knn(nearness: torch.Tensor, *, knn_fraction: float) -> torch.Tensor:
 
     Filters that tie with the last one admitted are admitted too.
     """
-    n_filters = nearness.shape[1]
+    n_filters = static_size(nearness, 1)
     k = min(n_filters, max(1, round(knn_fraction * n_filters)))
     return _at_least(nearness, _kth_largest(nearness, k))
 
@@ -95,12 +105,14 @@ ENCODERS = {
 
 def _at_least(values, threshold):
     """One where a value reaches the threshold, zero elsewhere."""
-    if values.requires_grad:
+    if values.requires_grad or is_traced():
         return values.ge(threshold).to(values.dtype)
     return values.ge_(threshold)
 
 
 def _kth_largest(values, k):
+    if is_traced():
+        return values.detach().topk(k, dim=1).values[:, -1:]
     nth = values.shape[1] - k
     if values.device.type == "cpu":  # numpy's selection is four times faster there
         part = np.partition(values.detach().numpy(), nth, axis=1)[:, nth]

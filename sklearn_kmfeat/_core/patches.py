@@ -9,6 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .._utils.tracing import is_traced, static_size
+
 
 class PatchGrid(NamedTuple):
     """Patches of one size on a regular grid.
@@ -82,7 +84,10 @@ def patch_columns(
         patch a row; the ones at the bottom take the place of a bias in products.
     """
     view = all_patches(images, grid).permute(3, 4, 5, 0, 1, 2)
-    width = view.shape[0] * view.shape[1] * view.shape[2]
+    width = grid.size[0] * grid.size[1] * static_size(images, 3)
+    if is_traced():  # writing into a tensor becomes a scatter
+        columns = view.reshape(width, -1)
+        return torch.cat([columns, torch.ones_like(columns[:1])])
     columns = out
     if columns is None:
         columns = images.new_empty(width + 1, view.shape[3] * view.shape[4] * view.shape[5])

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import torch
 
+from .._utils.tracing import constant, static_size
+
 POOLS = ("sum", "mean", "max")
 # So many cells are summed by one product, which reads the codes once and in order: with locations
 # last, `transform` with slices takes 1.05 times as long for 100 filters, 1.4 times for 1,600. With
@@ -92,13 +94,13 @@ class _Cells:
         A cell outside the strip is zero, or minus infinity for the maximum. A mean is a sum until
         `finish`.
         """
-        n, height, width, _ = codes.shape
+        height, width = static_size(codes, 1), static_size(codes, 2)
         if self.shape == (1, 1):
             return _reduce(codes, self.how, (1, 2))[:, None, None]
         if self.by_product:
             weights = self._weights(codes)[:, start * width : (start + height) * width]
-            pooled = torch.bmm(weights.expand(n, -1, -1), codes.flatten(1, 2))
-            return pooled.view(n, *self.shape, -1)
+            pooled = torch.bmm(weights.expand(codes.shape[0], -1, -1), codes.flatten(1, 2))
+            return pooled.unflatten(1, self.shape)
         edges = [min(max(edge - start, 0), height) for edge in self.row_edges]
         return _pool_axis(_pool_axis(codes, edges, self.how, 1), self.column_edges, self.how, 2)
 
@@ -108,17 +110,17 @@ class _Cells:
         if self.how != "mean":
             return pooled
         heights, widths = (
-            torch.tensor(edges, device=pooled.device).diff()
-            for edges in (self.row_edges, self.column_edges)
+            [b - a for a, b in pairwise(edges)] for edges in (self.row_edges, self.column_edges)
         )
-        sizes = heights[:, None] * widths
-        return pooled / sizes[:, :, None].to(pooled)
+        sizes = [[[height * width] for width in widths] for height in heights]
+        return pooled / constant(sizes, pooled)
 
     def _weights(self, like):
         """What each location counts in each cell, (cells, H' * W')."""
         if self.weights is None:
-            members = _members(self.row_edges, like), _members(self.column_edges, like)
-            self.weights = torch.kron(*members)
+            rows, columns = _members(self.row_edges, like), _members(self.column_edges, like)
+            both = rows[:, None, :, None] * columns[:, None]
+            self.weights = both.flatten(2).flatten(0, 1)
         return self.weights
 
 
@@ -143,23 +145,20 @@ def window_edges(n_locations: int, size: int) -> list[int]:
 
 def _members(edges, like):
     """Which location lies in which cell along one axis, (cells, locations) of 0 and 1."""
-    cells = like.new_zeros(len(edges) - 1, edges[-1])
-    for cell, (a, b) in enumerate(pairwise(edges)):
-        cells[cell, a:b] = 1
-    return cells
+    return constant([[a <= i < b for i in range(edges[-1])] for a, b in pairwise(edges)], like)
 
 
 def _pool_axis(codes, edges, how, axis):
-    if edges == list(range(codes.shape[axis] + 1)):
+    if edges == list(range(len(edges))):  # the last edge is where the codes end
         return codes
-    parts = [codes.narrow(axis, a, b - a) for a, b in pairwise(edges)]
-    return torch.stack([_reduce(part, how, axis) for part in parts], axis)
+    parts = []
+    for a, b in pairwise(edges):
+        if a == b and how == "max":
+            parts.append(torch.full_like(codes.select(axis, 0), -torch.inf))
+        else:
+            parts.append(_reduce(codes.narrow(axis, a, b - a), how, axis))
+    return torch.stack(parts, axis)
 
 
 def _reduce(codes, how, axis):
-    if how != "max":
-        return codes.sum(axis)
-    if not codes.numel():
-        shape = [n for i, n in enumerate(codes.shape) if i != axis]
-        return codes.new_full(shape, -torch.inf)
-    return codes.amax(axis)
+    return codes.amax(axis) if how == "max" else codes.sum(axis)

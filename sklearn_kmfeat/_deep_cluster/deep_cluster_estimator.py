@@ -27,8 +27,9 @@ from .._utils.version import Versioned
 from .checkpoint_file import reserved
 from .clustering import simple_silhouette
 from .computing import computing
+from .exported import Exported
 from .final import fitted_attributes
-from .layers import check_layer, layer_rows, layer_width
+from .layers import SPACES, check_layer, layer_rows, layer_width
 from .messages import warn_of_fewer_clusters, warn_of_other_n_epochs
 from .parameters import CONSTRAINTS, check_parameters, class_indices, clusters_projections
 from .recipe import Purpose
@@ -36,12 +37,10 @@ from .resume import net_to_train
 from .sources import ImageBatches, image_batches, training_batches
 from .training import train
 
-# Values of `layer` that are no layers of the network.
-_SPACES = ("embedding", "clusters")
-
 
 class DeepClusterEstimator(
     Versioned,
+    Exported,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
@@ -323,8 +322,8 @@ class DeepClusterEstimator(
             classes = class_indices(y, len(batches))
             progress = FitProgress(self, X, y)
             net, fingerprint = net_to_train(self, batches, shape, device, file)
-            if self.layer not in _SPACES:
-                check_layer(net, self.layer, _SPACES)
+            if self.layer not in SPACES:
+                check_layer(net, self.layer, SPACES)
                 layer_width(net, self.layer, shape)
             on_projection = clusters_projections(self, shape)
             known = {"image_shape_": source.image_shape, "_fingerprint": fingerprint}
@@ -371,10 +370,10 @@ class DeepClusterEstimator(
         ndarray of shape (n, d), float32
             The `layer`.
         """
-        if self.layer in _SPACES:
+        if self.layer in SPACES:
             return self._rows(X, self.layer).cpu().numpy()
         with self._batches(X) as batches:
-            check_layer(self.net_, self.layer, _SPACES)
+            check_layer(self.net_, self.layer, SPACES)
             return layer_rows(self.net_, self.layer, batches).numpy()
 
     def score(self, X: Any, y: Any = None) -> float:

@@ -9,6 +9,9 @@ from torch.utils.data import Dataset
 
 from .networks import probe_rows
 
+#: Values of `layer` that are no layers of the network.
+SPACES = ("embedding", "clusters")
+
 
 def check_layer(net: NeuralNet, layer: str, others: Iterable[str] = ()) -> None:
     """Refuse a name that is no layer of the network; `others` are named in the message."""

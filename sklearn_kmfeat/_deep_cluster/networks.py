@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .._utils.tracing import static_size
+
 # Up to this side a ResNet keeps the resolution of its input in the first layer, as is usual for
 # CIFAR (32) and Tiny ImageNet (64): strides would leave maps of one or two pixels.
 _SMALL_IMAGE = 64
@@ -44,7 +46,7 @@ class SmallestSide(nn.Module):
 
     def forward(self, images):
         """Images of at least that height and width."""
-        missing = [max(0, self.side - n) for n in images.shape[-2:]]
+        missing = [max(0, self.side - static_size(images, axis)) for axis in (-2, -1)]
         return nn.functional.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
 
 
@@ -53,7 +55,8 @@ class Pool(nn.MaxPool2d):
 
     def forward(self, maps):
         """Pooled maps."""
-        return super().forward(maps) if min(maps.shape[-2:]) >= self.kernel_size else maps
+        least = min(static_size(maps, axis) for axis in (-2, -1))
+        return super().forward(maps) if least >= self.kernel_size else maps
 
 
 def conv_block(in_channels, out_channels, kernel_size, **options):
@@ -272,7 +275,8 @@ def probe_rows(output: torch.Tensor, n_values: int = _PROBE_VALUES) -> torch.Ten
     """
     if output.dim() != 4:
         return output.flatten(1)
-    side = max(1, int((n_values / output.shape[1]) ** 0.5))
-    cells = [min(side, n) for n in output.shape[2:]]
+    channels, *sizes = (static_size(output, axis) for axis in (1, 2, 3))
+    side = max(1, int((n_values / channels) ** 0.5))
+    cells = [min(side, n) for n in sizes]
     pooled = torch.nn.functional.adaptive_avg_pool2d(output.contiguous(), cells)
     return pooled.permute(0, 2, 3, 1).flatten(1)

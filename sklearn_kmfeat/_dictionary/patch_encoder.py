@@ -76,9 +76,10 @@ class PatchEncoder(nn.Module):
         matrices = torch.stack([w.matrix for w in whitenings]) if whitened else None
         means = torch.stack([w.mean for w in whitenings]) if whitened else None
         channels = torch.from_numpy(np.stack([p.channels for p in parts])) if grouped else None
-        self.register_buffer("whitening", matrices)
-        self.register_buffer("mean", means)
-        self.register_buffer("channels", channels)
+        buffers = {"whitening": matrices, "mean": means, "channels": channels}
+        # torch.export counts those that are None, and takes the last for missing (torch 2.14).
+        for name in sorted(buffers, key=lambda name: buffers[name] is None):
+            self.register_buffer(name, buffers[name])
         self.sizes = [len(part.dictionary.centers) for part in parts]
         self.patch_eps = [part.preparation.contrast_eps for part in parts]
         self.image_eps = parts[0].image_eps
@@ -232,7 +233,9 @@ class PatchEncoder(nn.Module):
         encoder = ENCODERS[self.encoder]
         code, split = encoder.bind(self.options), self.split_sign and affinity is None
         codes = []
-        for i, filters in enumerate(self.filters.split(self.sizes)):
+        stops = np.cumsum(self.sizes).tolist()
+        for i, (size, stop) in enumerate(zip(self.sizes, stops, strict=True)):
+            filters = self.filters[stop - size : stop]
             filters = torch.cat([filters, -filters]) if split else filters
             whitening = None
             if self.whitening is not None:

@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from .._utils.memory import physical_memory
+from .._utils.tracing import is_traced, static_size
 from .arrays import ArraySource
 from .base import ImageSource
 
@@ -30,16 +32,25 @@ class CenterCrop(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Crops of images (..., C, H, W), float."""
-        if self.size is None or tuple(images.shape[-2:]) == tuple(self.size):
+        given = static_size(images, -2), static_size(images, -1)
+        if self.size is None or given == tuple(self.size):
             return images
-        scale = max(a / b for a, b in zip(self.size, images.shape[-2:], strict=True))
+        scale = max(a / b for a, b in zip(self.size, given, strict=True))
         # A side that is whole but for rounding must not become one pixel longer.
-        whole = [math.ceil(scale * side - 1e-6) for side in images.shape[-2:]]
+        whole = [math.ceil(scale * side - 1e-6) for side in given]
+        if is_traced():
+            return self._cropped(images, whole)
         # Imported here: it takes half as long as `import torch`.
         from torchvision.transforms.v2 import functional
 
         resized = functional.resize(images, whole, antialias=True)
         return functional.center_crop(resized, list(self.size))
+
+    def _cropped(self, images, whole):
+        """What torchvision does, whose own code looks at sizes in ways that warn."""
+        resized = F.interpolate(images, whole, mode="bilinear", antialias=True)
+        top, left = (round((a - b) / 2) for a, b in zip(whole, self.size, strict=True))
+        return resized[:, :, top : top + self.size[0], left : left + self.size[1]]
 
 
 class ResizedSource(ImageSource):

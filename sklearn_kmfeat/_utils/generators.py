@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.utils import check_random_state
 from torch import nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
 #: A weak reference to the generators that draw in this thread, if any: where an interrupt hits the
 #: end of their block, they are gone all the same.
@@ -83,7 +83,7 @@ class OwnGenerators:
     def __init__(self, device: torch.device, seed: int = 0, draws: bool = True):
         kinds = {"cpu", device.type}
         self.device = device
-        self.draws, self.draws_at_once = False, draws
+        self.draws_at_once = draws
         self.torch = {kind: torch.Generator(device if kind != "cpu" else "cpu") for kind in kinds}
         # A forked worker of a DataLoader inherits this block; torch has seeded its own ones.
         self.process = os.getpid()
@@ -115,8 +115,18 @@ class OwnGenerators:
         finally:
             self._look(not draws)
 
+    @property
+    def draws(self) -> bool:
+        """Whether torch draws from these now.
+
+        The stack of modes tells: an interrupt could come between it and an attribute.
+        """
+        modes = _get_current_function_mode_stack()
+        return any(isinstance(mode, _Drawing) and mode.own() is self for mode in modes)
+
     def _look(self, draws):
-        self.draws = draws
+        if draws == self.draws:
+            return
         if draws:
             _Drawing(self).__enter__()
         else:

@@ -78,6 +78,18 @@ def test_the_first_of_equal_centers_wins(k, dtype, tile_bytes):
     np.testing.assert_array_equal(labels, expected)
 
 
+@pytest.mark.parametrize("direction", [False, True])
+@pytest.mark.parametrize("k", [257, 260, 300, 319])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_labels_are_those_of_centers(k, direction, dtype):
+    """The last center is the nearest of some rows; what fills the last group never is."""
+    rows = torch.nn.functional.normalize(torch.tensor(np.random.RandomState(0).rand(700, 12) + 5))
+    for seed in range(5):
+        order = torch.randperm(700, generator=torch.Generator().manual_seed(seed))
+        labels, _ = nearest(rows.to(dtype), rows[order[:k]].to(dtype), direction=direction)
+        assert labels.max() < k
+
+
 def test_literal_labels_and_scores():
     X = torch.tensor([[0.0, 0.0], [3.0, 1.0], [-4.0, 0.0]])
     centers = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [2.0, 2.0]])

@@ -6,10 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.overrides import _get_current_function_mode_stack
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from sklearn_kmfeat._utils.generators import OwnGenerators, reading_item, seed_generators
+from sklearn_kmfeat._utils import generators
+from sklearn_kmfeat._utils.generators import (
+    OwnGenerators,
+    drawing,
+    reading_item,
+    seed_generators,
+)
 
 CPU = torch.device("cpu")
 DRAWS = {
@@ -194,3 +201,18 @@ def test_a_block_whose_end_is_interrupted_leaves_nothing(monkeypatch):
     before = torch.get_rng_state()
     seed_generators(7)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_block_whose_beginning_is_interrupted_leaves_nothing(monkeypatch, when):
+    enter, before = generators._Drawing.__enter__, _get_current_function_mode_stack()
+
+    def interrupted(mode):
+        if when == "after":
+            enter(mode)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generators._Drawing, "__enter__", interrupted)
+    with pytest.raises(KeyboardInterrupt), OwnGenerators(CPU, draws=False), drawing(True):
+        pass
+    assert _get_current_function_mode_stack() == before
