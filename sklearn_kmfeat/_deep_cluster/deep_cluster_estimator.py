@@ -32,6 +32,7 @@ from .final import fitted_attributes
 from .layers import SPACES, check_layer, layer_rows, layer_width
 from .messages import warn_of_fewer_clusters, warn_of_other_n_epochs
 from .parameters import CONSTRAINTS, check_parameters, class_indices, clusters_projections
+from .plain import PlainState
 from .recipe import Purpose
 from .resume import net_to_train
 from .sources import ImageBatches, image_batches, training_batches
@@ -39,6 +40,7 @@ from .training import train
 
 
 class DeepClusterEstimator(
+    PlainState,
     Versioned,
     Exported,
     CallbackSupportMixin,

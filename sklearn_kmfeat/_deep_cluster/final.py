@@ -62,7 +62,11 @@ def fitted_attributes(
         "n_pseudo_labels_": net.recipe.n_labels,
         "filters_": None if filters is None else filters.cpu().numpy(),
         "net_": net,
-        "_whitening": whitening.cpu(),
+        "_space": {
+            "mean": whitening.mean.cpu().numpy(),
+            "components": whitening.components.cpu().numpy(),
+            "unit_length": whitening.unit_length,
+        },
         "_on_projection": on_projection,
         "_input_shape": shape,
     }

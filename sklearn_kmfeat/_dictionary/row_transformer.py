@@ -33,8 +33,8 @@ class RowTransformer(Versioned, OneToOneFeatureMixin, TransformerMixin, BaseEsti
         """Transform each image."""
 
     @standard_settings()
-    def _map(self, X: Any, function: Callable[[torch.Tensor], torch.Tensor]):
-        source = check_images(self, X, reset=False)
+    def _map(self, X: Any, function: Callable[[torch.Tensor], torch.Tensor], back: bool = False):
+        source = check_images(self, X, reset=False, pixels_of_fit=not back)
         if source.shape is None:
             return self._map_each(source, function)
         dtype = self._dtype or numpy_dtype(source.dtype)

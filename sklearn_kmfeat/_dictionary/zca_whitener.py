@@ -199,7 +199,7 @@ class ZCAWhitener(RowTransformer):
             Of the shape of `X`, in the units of the data.
         """
         check_is_fitted(self)
-        return self._map(X, self._whitening.invert)
+        return self._map(X, self._whitening.invert, back=True)
 
 
 def _fitted(moments, eps, zero_sum=None):

@@ -54,6 +54,7 @@ def check_images(
     needs_sizes: bool = True,
     scan_bytes: int = SCAN_BYTES,
     image_contrast: bool = False,
+    pixels_of_fit: bool = True,
 ) -> ImageSource:
     """Check X in any of its forms.
 
@@ -75,6 +76,8 @@ def check_images(
         Bytes that are looked through for NaN at a time.
     image_contrast : bool, default=False
         Whether `known_variance` of the source will be asked for, of a first fit.
+    pixels_of_fit : bool, default=True
+        Whether the images should have the range of those in `fit`; not so what is transformed back.
 
     Returns
     -------
@@ -92,7 +95,8 @@ def check_images(
     source = make(X, request)
     if not reset:
         _check_same_kind(estimator, source, needs_sizes)
-        watch_range(estimator, source)
+        if pixels_of_fit:
+            watch_range(estimator, source)
     return source
 
 

@@ -3,6 +3,8 @@
 import sys
 from typing import Any
 
+from sklearn.exceptions import InconsistentVersionWarning
+
 from .warn import warn
 
 _KEY = "_sklearn_kmfeat_version"
@@ -11,6 +13,32 @@ _KEY = "_sklearn_kmfeat_version"
 def package_version() -> str:
     """The version of this package."""
     return sys.modules[__name__.partition(".")[0]].__version__
+
+
+class OtherVersionWarning(InconsistentVersionWarning):
+    """A model was stored by another version; who catches scikit-learn's warning catches it, too.
+
+    Parameters
+    ----------
+    estimator_name : str
+    original_version, current_version : str
+        Of this package.
+    """
+
+    def __init__(self, estimator_name: str, original_version: str, current_version: str):
+        super().__init__(
+            estimator_name=estimator_name,
+            current_sklearn_version=None,
+            original_sklearn_version=None,
+        )
+        self.original_version, self.current_version = original_version, current_version
+
+    def __str__(self):
+        return (
+            f"A {self.estimator_name} that was pickled by sklearn_kmfeat {self.original_version} "
+            f"is read by {self.current_version}. Its results may differ: fit it again, or install "
+            "that version."
+        )
 
 
 class Versioned:
@@ -28,11 +56,7 @@ class Versioned:
         super().__setstate__(state)
         if pickled_by != package_version():
             self.__dict__[_KEY] = pickled_by
-            warn(
-                f"A {type(self).__name__} that was pickled by sklearn_kmfeat {pickled_by} is read "
-                f"by {package_version()}. Its results may differ: fit it again, or install that "
-                "version."
-            )
+            warn(OtherVersionWarning(type(self).__name__, pickled_by, package_version()))
 
     def __getattr__(self, name: str) -> Any:
         """Tell why something that every fitted estimator has is missing."""

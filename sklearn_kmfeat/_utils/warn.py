@@ -7,7 +7,7 @@ import warnings
 _LIBRARIES = {"contextlib", "joblib", "sklearn", "sklearn_kmfeat", "skorch", "torch"}
 
 
-def warn(message: str, category: type[Warning] = UserWarning) -> None:
+def warn(message: str | Warning, category: type[Warning] = UserWarning) -> None:
     """Warn at the line outside this library, and outside those it is called through.
 
     A fixed `stacklevel` points somewhere into a library as soon as the estimator stands in a
@@ -15,7 +15,8 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
     Parameters
     ----------
-    message : str
+    message : str or Warning
+        Of a warning, its own category counts.
     category : type of warning, default=UserWarning
     """
     level, frame = 2, sys._getframe(1)

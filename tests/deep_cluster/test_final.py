@@ -16,7 +16,7 @@ def test_space_of_the_clusters(on_projection, n_clusters, n_components, tiny, im
     attributes = fitted_attributes(fit.net_, batches, shape, n_clusters, on_projection)
     assert attributes["cluster_centers_"].shape == (n_clusters, n_components)
     assert set(attributes["labels_"]) == set(range(n_clusters))
-    assert attributes["_whitening"].unit_length is not on_projection
+    assert attributes["_space"]["unit_length"] is not on_projection
     assert attributes["n_iter_"] == len(attributes["history_"]) == 2
 
 

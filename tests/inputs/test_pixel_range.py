@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from on_disk import OnDisk
 from pictures import saved
-from sklearn_kmfeat import DeepClusterEstimator, ImageFiles, KMeansFilterLearner
+from sklearn_kmfeat import DeepClusterEstimator, ImageFiles, KMeansFilterLearner, ZCAWhitener
 from sklearn_kmfeat._inputs.pixel_range import differs
 from sklearn_kmfeat._inputs.values import ValueRange
 from small import ESTIMATORS
@@ -130,3 +130,9 @@ def test_fits_of_before_know_no_range(images):
     learner = KMeansFilterLearner(3, n_patches=100, max_iter=2, random_state=0).fit(images)
     del learner._pixel_range
     learner.transform(images / 255.0)
+
+
+def test_what_is_transformed_back_has_another_range(images):
+    whitener = ZCAWhitener().fit(images)
+    back = whitener.inverse_transform(whitener.transform(images))
+    np.testing.assert_allclose(back, images, atol=0.1)
