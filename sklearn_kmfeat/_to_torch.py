@@ -32,6 +32,7 @@ from ._deep_cluster.deep_cluster_estimator import DeepClusterEstimator
 from ._deep_cluster.exported import Distances
 from ._dictionary.base import PatchDictionary
 from ._dictionary.contrast_normalizer import ContrastNormalizer
+from ._dictionary.zca_whitener import ZCAWhitener
 from ._utils.settings import standard_settings
 
 _LINEAR = (
@@ -62,7 +63,7 @@ def to_torch(estimator: Any) -> nn.Module:
     Parameters
     ----------
     estimator : fitted estimator
-        A learner, `ContrastNormalizer`, `DeepClusterEstimator`, `ClusterClassifier`;
+        A learner, `ContrastNormalizer`, `ZCAWhitener`, `DeepClusterEstimator`, `ClusterClassifier`;
         scikit-learn's `StandardScaler`, `Normalizer`, `PCA`, `FunctionTransformer` of NumPy's
         ``sqrt``, ``abs``, ``square``, ``log1p`` or ``tanh``, `KMeans`, `MiniBatchKMeans`, a
         linear classifier or regressor; a `Pipeline` or `FeatureUnion` of these; or a
@@ -130,10 +131,10 @@ def to_torch(estimator: Any) -> nn.Module:
 def _module(estimator):
     raise TypeError(
         f"to_torch knows no torch counterpart of {type(estimator).__name__}: it takes learners "
-        "of this package, ContrastNormalizer, DeepClusterEstimator, ClusterClassifier, "
-        "StandardScaler, Normalizer, PCA, FunctionTransformer, KMeans, MiniBatchKMeans, linear "
-        "models, Pipeline and FeatureUnion of them, and GridSearchCV and RandomizedSearchCV over "
-        "them."
+        "of this package, ContrastNormalizer, ZCAWhitener, DeepClusterEstimator, "
+        "ClusterClassifier, StandardScaler, Normalizer, PCA, FunctionTransformer, KMeans, "
+        "MiniBatchKMeans, linear models, Pipeline and FeatureUnion of them, and GridSearchCV and "
+        "RandomizedSearchCV over them."
     )
 
 
@@ -192,6 +193,11 @@ def _(estimator: FeatureUnion):
 @_module.register
 def _(estimator: ContrastNormalizer):
     return Contrast(estimator.eps_)
+
+
+@_module.register
+def _(estimator: ZCAWhitener):
+    return Whiten(estimator.mean_, estimator.whitening_)
 
 
 @_module.register
@@ -378,6 +384,25 @@ class Affine(nn.Module):
         wide = (x - self.mean).to(self.matrix.dtype)
         moved = wide * self.matrix if self.matrix.ndim < 2 else wide @ self.matrix
         return moved.to(x.dtype)
+
+
+class Whiten(Affine):
+    """Whitening of rows, or of whole images.
+
+    Parameters
+    ----------
+    mean, matrix : ndarray
+        In the order (row, column, channel).
+    """
+
+    def forward(self, x):
+        """Rows (n, features), or images (n, C, H, W)."""
+        x = x if x.is_floating_point() else x.float()
+        if x.ndim == 2:
+            return super().forward(x)
+        last = x.permute(0, 2, 3, 1)
+        rows = super().forward(last.flatten(1))
+        return rows.unflatten(1, last.shape[1:]).permute(0, 3, 1, 2)
 
 
 class Linear(nn.Module):

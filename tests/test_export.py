@@ -18,6 +18,7 @@ from sklearn_kmfeat import (
     ConvKMeans,
     DeepClusterEstimator,
     KMeansFilterLearner,
+    ZCAWhitener,
     to_torch,
 )
 
@@ -110,6 +111,12 @@ CASES = {
     ),
     "words": (BagOfPatches(5, patch_size=4, n_patches=300), images("uint8"), "transform", False),
     "ready": (patches("hard", whiten_eps=0.1, n_patches=40), rows(), "transform", False),
+    "whitened": (
+        make_pipeline(ZCAWhitener(), patches("triangle", contrast=None, whiten_eps=None)),
+        images(),
+        "transform",
+        False,
+    ),
     "ready, knn": (patches("knn", contrast=None, whiten_eps=None), rows(), "transform", False),
     "scores": (
         make_pipeline(stack(), Normalizer(), PCA(4, whiten=True), LogisticRegression()),

@@ -22,6 +22,7 @@ from sklearn_kmfeat import (
     ConvKMeans,
     DeepClusterEstimator,
     KMeansFilterLearner,
+    ZCAWhitener,
     to_torch,
 )
 
@@ -290,6 +291,19 @@ def test_unions(images, y):
     assert_same_numbers(module, images, model.decision_function(images))
     restored = to_torch(model)
     restored.load_state_dict(module.state_dict())
+
+
+def test_whitening_of_images_and_rows(images):
+    model = make_pipeline(ZCAWhitener(), first_layer(contrast=None, whiten_eps=None)).fit(images)
+    assert_same_numbers(to_torch(model), images, model.transform(images))
+    bytes_ = (images * 255).astype(np.uint8)
+    whitener = ZCAWhitener(eps=1).fit(bytes_)
+    expected = whitener.transform(bytes_).transpose(CHANNELS_FIRST)
+    assert_same_numbers(to_torch(whitener), bytes_, expected)
+    rows = images[:, :2, :3, 0].reshape(60, -1)
+    model = make_pipeline(ZCAWhitener(), KMeansFilterLearner(4, whiten_eps=None, max_iter=2))
+    found = to_torch(model.fit(rows))(torch.from_numpy(rows)).detach().numpy()
+    np.testing.assert_allclose(found, model.transform(rows), atol=1e-5)
 
 
 def test_ready_patches_after_scaling():
