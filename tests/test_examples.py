@@ -11,7 +11,7 @@ import torch
 from sklearn.datasets import make_classification
 from sklearn.utils import Bunch
 
-from sklearn_kmfeat import BagOfPatches, DeepClusterEstimator, KMeansFilterLearner
+from sklearn_kmfeat import BagOfPatches, DeepClusterEstimator, ImageFiles, KMeansFilterLearner
 from sklearn_kmfeat.datasets import load_cifar10_sample, load_mnist_sample
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +94,8 @@ def test_kmeans_of_the_speed_benchmark_agree(benchmark_module):
     start = patches[:7].copy()
     centers = speed.our_kmeans(patches, start, 3)
     np.testing.assert_allclose(centers, speed.sklearn_kmeans(patches, start, 3), atol=1e-4)
-    assert speed.peak_bytes() >= speed.resident_bytes() > 0
+    memory = benchmark_module("_memory")
+    assert memory.peak_bytes() >= memory.resident_bytes() > 0
 
 
 def test_deep_study_on_a_handful_of_digits(benchmark_module):
@@ -154,3 +155,12 @@ def test_report_writes_both_forms(benchmark_module, tmp_path, capsys):
     assert text in capsys.readouterr().out
     assert "| a    | 2     |" in text
     assert "- A remark." in text
+
+
+def test_files_of_the_benchmark(benchmark_module, tmp_path):
+    files = benchmark_module("_files")
+    paths = files.photographs(tmp_path, 3)
+    sizes = ImageFiles(paths).sizes
+    assert sizes.shape == (3, 2)
+    assert sizes.min() >= 100
+    assert sizes.max() <= 200

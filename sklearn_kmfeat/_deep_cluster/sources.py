@@ -141,8 +141,9 @@ def training_batches(
     """`image_batches` by the parameters of a `DeepClusterEstimator`; `verbose` tells a size."""
     largest = _LARGEST_SIDE_OF_SMALL if estimator.module == "small" else _LARGEST_SIDE
     batches, shape = image_batches(source, estimator.input_size, device, largest)
-    if estimator.verbose and estimator.input_size is None and source.image_shape != shape:
-        report(estimator, f"input_size={shape[:2]} was chosen for images that differ in size")
+    chosen = estimator.input_size is None and not (source.some_sizes == shape[:2]).all()
+    if estimator.verbose and chosen:
+        report(estimator, f"input_size={shape[:2]} was chosen for images of other sizes")
     return batches, shape
 
 
