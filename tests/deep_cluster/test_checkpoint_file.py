@@ -296,9 +296,13 @@ HOLDS = """
 """
 HOLDS_WITH_A_CHILD = """
     with reserved(sys.argv[1]):
+        heard, said = os.pipe()
         child = os.fork()
         if child:
+            os.read(heard, 1)  # it has begun
             print(child, flush=True)
+        else:
+            os.write(said, b"!")
         time.sleep(100)
 """
 CHILD_ENDS = """
