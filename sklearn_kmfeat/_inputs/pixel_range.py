@@ -35,7 +35,7 @@ def watch_range(estimator: Any, source: ImageSource) -> None:
 
     def compare(values):
         if differs(fitted, values):
-            warn(_message(name, fitted, values))
+            warn(_message(name, fitted, values, source))
 
     if source.seen_when_read:
         source.seen.on_first = compare
@@ -53,19 +53,26 @@ def differs(fitted: ValueRange, values: ValueRange) -> bool:
     return fitted.low >= 0 and values.low < -_BELOW_ZERO * values.magnitude
 
 
-def _message(name, fitted, values):
-    cure = "bring them to the range of fit"
-    ratio = fitted.magnitude / values.magnitude
+def _message(name, fitted, values, source):
+    cure = _cure(fitted.magnitude / values.magnitude, source)
+    example = f", for example with {cure}" if cure else ""
+    return (
+        f"X has pixels from {values.low:.4g} to {values.high:.4g}, but {name} was fitted on pixels "
+        f"from {fitted.low:.4g} to {fitted.high:.4g}. What it gives depends on the range: bring "
+        f"them to the range of fit{example}."
+    )
+
+
+def _cure(ratio, source):
+    """What to type, where fit had pixels so many times as large and that is a usual number."""
+    if source.decodes:
+        other = {"uint8": ("uint16", ratio / 257), "uint16": ("uint8", ratio * 257)}
+        dtype, share = other.get(str(source.pixel_dtype), ("", 0))
+        return f"ImageFiles(..., dtype={dtype!r})" if 0.5 < share < 2 else None
     for factor in (255, 257, 65535):
         # The largest pixel is seldom quite the largest that there could be.
         if 0.5 < ratio / factor < 2:
-            cure += f", for example with X * {factor}"
-        elif 0.5 < ratio * factor < 2:
-            cure += f", for example with X / {factor}"
-        else:
-            continue
-        break
-    return (
-        f"X has pixels from {values.low:.4g} to {values.high:.4g}, but {name} was fitted on pixels "
-        f"from {fitted.low:.4g} to {fitted.high:.4g}. What it gives depends on the range: {cure}."
-    )
+            return f"X * {factor}"
+        if 0.5 < ratio * factor < 2:
+            return f"X / {factor}"
+    return None

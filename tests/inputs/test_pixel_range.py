@@ -136,3 +136,22 @@ def test_what_is_transformed_back_has_another_range(images):
     whitener = ZCAWhitener().fit(images)
     back = whitener.inverse_transform(whitener.transform(images))
     np.testing.assert_allclose(back, images, atol=0.1)
+
+
+def test_the_cure_for_files(images, tmp_path):
+    for i, image in enumerate(images):
+        saved(tmp_path / f"{i:02d}.png", image)
+        saved(tmp_path / f"deep{i:02d}.png", image[..., 0].astype(np.uint16) * 257)
+    both = ImageFiles.from_folder(tmp_path)
+    plain = ImageFiles([path for path in both.paths if "deep" not in path])
+    learner = KMeansFilterLearner(3, n_patches=100, max_iter=2, random_state=0).fit(both)
+    with pytest.warns(UserWarning, match=r"with ImageFiles\(\.\.\., dtype='uint16'\)"):
+        learner.transform(plain)
+    learner.transform(ImageFiles(plain.paths, dtype="uint16"))
+    learner.fit(plain)
+    with pytest.warns(UserWarning, match=r"with ImageFiles\(\.\.\., dtype='uint8'\)"):
+        learner.transform(both)
+    learner.transform(ImageFiles(both.paths, dtype="uint8"))
+    learner.fit(images / np.float32(255))
+    with pytest.warns(UserWarning, match=r"bring them to the range of fit\.$"):
+        learner.transform(plain)
