@@ -191,26 +191,29 @@ def _decoded_wide(image, mode, size):
     if len(planes) in (2, 4):
         share = planes[-1:] / np.float32(65535)
         planes = np.rint(planes[:-1] * share + 65535 * (1 - share)).astype(dtype)
-    shape = scaled_size(planes.shape[1:], size)
-    if shape != planes.shape[1:] or (mode == "L" and len(planes) == 3):
-        # Imported here: it takes half as long as `import torch`.
-        from torchvision.transforms.v2 import functional
-
-        values = torch.from_numpy(planes.astype(np.float64))
-        if mode == "L" and len(planes) == 3:
-            values = functional.rgb_to_grayscale(values)
-        if shape != planes.shape[1:]:
-            whole = shape
-            if not isinstance(size, int):
-                scale = max(a / b for a, b in zip(shape, planes.shape[1:], strict=True))
-                whole = [max(1, round(side * scale)) for side in planes.shape[1:]]
-            values = functional.resize(values, list(whole), antialias=True)
-            values = functional.center_crop(values, list(shape))
-        planes = values.numpy()
-        planes = (np.rint(planes) if np.dtype(dtype).kind in "iu" else planes).astype(dtype)
+    if mode == "L" and len(planes) == 3:
+        # ITU-R 601-2, as Pillow has it for eight bits.
+        planes = np.tensordot([[0.299, 0.587, 0.114]], planes, 1)
+    planes = _scaled(planes, size)
+    planes = (np.rint(planes) if dtype.kind in "iu" else planes).astype(dtype)
     if mode == "L":
         return planes[0].copy()
     return np.repeat(planes, 3 // len(planes), 0).transpose(1, 2, 0).copy()
+
+
+def _scaled(planes, size):
+    """Planes (C, H, W) in the size asked for, not rounded; as they are where they have it."""
+    before, shape = planes.shape[1:], scaled_size(planes.shape[1:], size)
+    if shape == before:
+        return planes
+    # Imported here: it takes half as long as `import torch`.
+    from torchvision.transforms.v2 import functional
+
+    scale = max(a / b for a, b in zip(shape, before, strict=True))
+    whole = shape if isinstance(size, int) else [max(1, round(scale * side)) for side in before]
+    values = torch.from_numpy(planes.astype(np.float64))
+    values = functional.resize(values, list(whole), antialias=True)
+    return functional.center_crop(values, list(shape)).numpy()
 
 
 def _planes(image):

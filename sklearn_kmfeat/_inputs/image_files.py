@@ -1,7 +1,6 @@
 """Image files as a lazy sequence that scikit-learn cuts without reading them."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -13,11 +12,10 @@ from PIL import Image
 from .._utils.ahead import done_ahead
 from .._utils.warn import warn
 from .decoding import Header, PixelFormat, decoded, scaled_size
+from .folders import images_below
 
 #: What paths are made of.
 PATHS = (str, os.PathLike)
-# What Pillow opens and has no decoder of its own for, or a program that few have.
-_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 _MODES = ("auto", "L", "RGB")
 _DTYPES = (None, "uint8", "uint16")
 # So many names in a message; the report is in `skipped`.
@@ -149,7 +147,7 @@ class ImageFiles(Sequence):
             When there is no image file.
         """
         root = os.path.expanduser(os.fspath(folder))
-        files = cls(_images_below(root), mode=mode, size=size, dtype=dtype, on_error=on_error)
+        files = cls(images_below(root), mode=mode, size=size, dtype=dtype, on_error=on_error)
         files._root = root
         return files
 
@@ -377,40 +375,3 @@ def _checked_size(size):
 def _check_choice(name, value, choices):
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
-
-
-def _images_below(root):
-    """Paths of the image files in a folder and those in it, sorted."""
-    if not os.path.isdir(root):
-        kind = NotADirectoryError if os.path.exists(root) else FileNotFoundError
-        raise kind(f"{root!r} is no folder: from_folder takes the folder of the images.")
-    endings, found, others, seen = _endings(), [], Counter(), set()
-    for folder, below, names in os.walk(root, followlinks=True):
-        # A link to a folder above would lead round in circles.
-        below[:] = [name for name in below if not name.startswith(".")]
-        if os.path.realpath(folder) in seen:
-            below.clear()
-            continue
-        seen.add(os.path.realpath(folder))
-        for name in names:
-            ending = os.path.splitext(name)[1].lower()
-            if name.startswith("."):
-                continue
-            if ending in endings:
-                found.append(os.path.join(folder, name))
-            else:
-                others[ending or name] += 1
-    if not found:
-        there = ", ".join(f"{count} of {ending!r}" for ending, count in others.most_common(5))
-        raise ValueError(
-            f"There is no image file in {root!r} and the folders in it"
-            + (f"; there are files with other endings: {there}." if there else ".")
-        )
-    return sorted(found, key=lambda path: Path(path).parts)
-
-
-def _endings():
-    """Ends of the names of files that Pillow can decode."""
-    Image.init()
-    kinds = Image.registered_extensions()
-    return {end for end, kind in kinds.items() if kind in Image.OPEN and kind not in _NOT_DECODED}
