@@ -69,7 +69,7 @@ from sklearn_kmfeat import KMeansFilterLearner
 
 learner = KMeansFilterLearner(n_filters=100, pool="mean", n_patches=50_000, random_state=0)
 model = make_pipeline(learner, StandardScaler(), KMeans(n_clusters=10, n_init=3, random_state=0))
-clusters = model.fit(photos).predict(photos)
+clusters = model.fit_predict(photos)
 
 # %%
 # Looking at them

@@ -8,6 +8,7 @@ from sklearn.utils import check_consistent_length
 
 from .._cluster_classifier import centers_of, one_cluster_per_sample
 from ..metrics import match_clusters
+from ._encoded import encoded_once
 from ._figure import figure_and_axes, points_per_pixel
 from ._mosaic import in_columns, join_tiles
 from ._thumbnails import as_images, natural_size, scaled_size, thumbnails
@@ -130,8 +131,9 @@ class ClusterGalleryDisplay:
         display : ClusterGalleryDisplay
             The drawn display.
         """
-        labels = one_cluster_per_sample(estimator.predict(X), type(estimator).__name__)
-        distances = _distances_to_own_center(estimator, X, labels)
+        last, rows = encoded_once(estimator, X)
+        labels = one_cluster_per_sample(last.predict(rows), type(estimator).__name__)
+        distances = _distances_to_own_center(last, rows, labels)
         return cls.from_predictions(
             X, labels, distances, y=y, image_shape=image_shape, ax=ax, **plot_params
         )

@@ -7,11 +7,11 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from .._cluster_classifier import ClusterClassifier, one_cluster_per_sample
 from .._utils.labels import read_labels, to_numpy
+from ._encoded import encoded_once
 from ._figure import figure_and_axes, pyplot
 from ._image_map import Canvas, limits
 from ._label_colors import NEUTRAL, label_colors
@@ -151,8 +151,11 @@ class EmbeddingDisplay:
         ValueError
             If its features are not a row for each image, or the reducer gives other than two.
         """
-        positions = _in_two_dimensions(_features(estimator, X), reducer)
-        labels = _predicted(estimator, X) if y is None else y
+        last, rows = encoded_once(estimator, X)
+        by_steps = last is not estimator and not hasattr(last, "transform")
+        features = _rows(rows, estimator) if by_steps else _features(last, rows, estimator)
+        labels = _predicted(last, rows) if y is None else y
+        positions = _in_two_dimensions(features, reducer)
         return cls.from_predictions(
             X, positions, labels=labels, image_shape=image_shape, ax=ax, **plot_params
         )
@@ -296,23 +299,27 @@ class EmbeddingDisplay:
         return self
 
 
-def _features(estimator, X):
-    """A row of features for each image."""
+def _features(estimator, X, named):
+    """A row of features for each image; messages name the second estimator."""
     if isinstance(estimator, ClusterClassifier):
-        return _features(estimator.clusterer_, X)
+        last, rows = encoded_once(estimator.clusterer_, X)
+        by_steps = last is not estimator.clusterer_ and not hasattr(last, "transform")
+        return _rows(rows, named) if by_steps else _features(last, rows, estimator.clusterer_)
     if not hasattr(estimator, "transform"):
-        if not isinstance(estimator, Pipeline) or len(estimator) < 2:
-            raise TypeError(
-                f"{type(estimator).__name__} has no transform, which gives the features of images. "
-                "Give EmbeddingDisplay.from_predictions positions instead."
-            )
-        estimator = estimator[:-1]
-    features = estimator.transform(X)
+        raise TypeError(
+            f"{type(named).__name__} has no transform, which gives the features of images. "
+            "Give EmbeddingDisplay.from_predictions positions instead."
+        )
+    return _rows(estimator.transform(X), named)
+
+
+def _rows(features, named):
+    """Features, one row for each image."""
     features = features if issparse(features) or isinstance(features, list) else to_numpy(features)
     if getattr(features, "ndim", 0) != 2:
         shape = f" of shape {features.shape}" if hasattr(features, "shape") else ""
         raise ValueError(
-            f"A row of features for each image is needed, but {type(estimator).__name__}.transform "
+            f"A row of features for each image is needed, but {type(named).__name__}.transform "
             f"returned {type(features).__name__}{shape}. Pool them, for example with pool_grid."
         )
     return features

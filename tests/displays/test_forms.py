@@ -7,6 +7,9 @@ import pytest
 import torch
 import xarray as xr
 import zarr
+from sklearn.cluster import KMeans
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.helper import SliceDataset
 from torch.utils.data import Dataset
 
@@ -102,4 +105,26 @@ def test_files_of_every_kind(tmp_path):
     ClusterGalleryDisplay.from_estimator(deep.fit(files), files)
     learner = KMeansFilterLearner(4, n_patches=200, max_iter=2, random_state=0).fit(files)
     assert EmbeddingDisplay.from_estimator(learner, files).positions_.shape == (15, 2)
+    plt.close("all")
+
+
+def test_a_pipeline_encodes_once(photos, monkeypatch):
+    files, array = photos
+    learner = KMeansFilterLearner(4, n_patches=200, max_iter=2, random_state=0)
+    model = make_pipeline(learner, StandardScaler(), KMeans(3, n_init=1, random_state=0)).fit(array)
+    expected = model.transform(array)
+    calls, transform = [], KMeansFilterLearner.transform
+
+    def counted(self, X):
+        calls.append(X)
+        return transform(self, X)
+
+    monkeypatch.setattr(KMeansFilterLearner, "transform", counted)
+    display = ClusterGalleryDisplay.from_estimator(model, files)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(display.labels, model.predict(array))
+    np.testing.assert_allclose(display.distances, expected.min(1), rtol=1e-5)
+    calls.clear()
+    EmbeddingDisplay.from_estimator(model, files)
+    assert len(calls) == 1
     plt.close("all")
