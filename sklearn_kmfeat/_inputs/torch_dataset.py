@@ -1,5 +1,6 @@
 """A torch Dataset as a source of images."""
 
+from collections import deque
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -91,11 +92,19 @@ def _item(dataset, i):
 
 
 def is_dataset(X: Any) -> bool:
-    """Whether X is a torch Dataset, or such a one as skorch hands to scikit-learn."""
-    if isinstance(X, Dataset):
+    """Whether X is a map-style Dataset: torch's, or anything else with items and a length.
+
+    Such are skorch's `SliceDataset`, the data sets of other libraries and classes of your own;
+    but not what NumPy, or a library of tables, makes an array of.
+    """
+    if isinstance(X, Dataset) or type(X).__name__ == "SliceDataset":
         return True
-    # By its form: importing skorch takes longer than asking.
-    return type(X).__name__ == "SliceDataset" and hasattr(X, "dataset")
+    if isinstance(X, list | tuple | str | bytes | Mapping | deque):
+        return False
+    arrays = ("dtype", "__array__", "iloc", "columns")
+    return not any(hasattr(X, name) for name in arrays) and all(
+        hasattr(X, name) for name in ("__len__", "__getitem__")
+    )
 
 
 def dataset_source(X: Dataset, request: Request) -> DatasetSource:

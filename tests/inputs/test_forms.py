@@ -196,3 +196,23 @@ def test_tensors(estimator, images):
         same = tensor.float().detach().numpy()
         expected = estimator.fit(same).transform(same)
         np.testing.assert_array_equal(estimator.fit(tensor).transform(tensor), expected)
+
+
+class Own:
+    """Map-style, of no library: items and a length."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return {"image": self.items[i], "label": i}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda each: type(each).__name__)
+def test_what_has_items_and_a_length_is_a_dataset(estimator, images):
+    found = estimator.fit(Own(list(images))).transform(Own(list(images)))
+    expected = estimator.fit(Items(list(images))).transform(Items(list(images)))
+    np.testing.assert_array_equal(np.stack(list(found)), np.stack(list(expected)))
