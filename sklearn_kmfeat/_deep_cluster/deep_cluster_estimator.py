@@ -423,6 +423,7 @@ class DeepClusterEstimator(
             batches, _ = image_batches(source, self._input_shape[:2], device)
             seed_generators(self.net_.recipe.derived_seed(Purpose.EMBEDDING))
             yield batches
+            source.seen.end()
 
     def _rows(self, X, layer):
         """The embeddings (n, d) of images, or their coordinates in the space of the clusters."""

@@ -86,6 +86,8 @@ class PatchDictionary(
         the size of a sample.
     _expects_images : bool
         Whether ready patches that look like flattened images are warned about.
+    _takes_maps : bool
+        Whether maps of a first layer are usual, which may look like images with channels first.
     """
 
     _parameter_constraints = {
@@ -117,6 +119,7 @@ class PatchDictionary(
     _count_name = "n_patches"
     _sample_size_name = "patch_size"
     _expects_images = False
+    _takes_maps = False
 
     @abstractmethod
     def _learner(self, chosen: Mapping[str, Any]) -> DictionaryLearner:

@@ -143,6 +143,8 @@ class ChannelConnections(Versioned, BaseEstimator):
            [2, 3]])
     """
 
+    #: Of a first layer, which may look like images with channels first.
+    _takes_maps = True
     _parameter_constraints = {
         "n_groups": [POSITIVE_INT],
         "group_size": [POSITIVE_INT],

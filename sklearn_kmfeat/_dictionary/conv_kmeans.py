@@ -192,6 +192,7 @@ class ConvKMeans(PatchDictionary):
     _count_name = "n_windows"
     _sample_size_name = "window_size"
     _expects_images = True
+    _takes_maps = True
 
     def __init__(
         self,

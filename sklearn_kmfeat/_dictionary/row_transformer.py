@@ -50,6 +50,7 @@ class RowTransformer(Versioned, OneToOneFeatureMixin, TransformerMixin, BaseEsti
             pixels = source.read([i])
             rows = function(pixels.flatten(1)).numpy().astype(self._dtype, copy=False)
             results.append(rows.reshape(source.stored_shape(i)))
+        source.seen.end()
         return results
 
     @available_if(_gives_rows)

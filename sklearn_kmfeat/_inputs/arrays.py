@@ -99,7 +99,7 @@ def shape_of_images(X: Any, request: Request) -> tuple[tuple[int, int, int], boo
     if wanted is not None and shape != wanted:
         raise ValueError(f"image_shape={wanted} was given, but X has images of shape {shape}.")
     if not request.known_shape:
-        refuse_channels_first(shape, f"X of shape {given}")
+        refuse_channels_first(request, shape, X.dtype, f"X of shape {given}")
     return shape, False
 
 

@@ -16,13 +16,19 @@ class Seen:
     Attributes
     ----------
     values : ValueRange
-    on_first : callable or None
-        Called with the range of what is read first.
+    on_end : callable or None
+        Called once with the range, when all images were read.
     """
 
     def __init__(self):
         self.values = UNSEEN
-        self.on_first: Callable[[ValueRange], None] | None = None
+        self.on_end: Callable[[ValueRange], None] | None = None
+
+    def end(self) -> None:
+        """Note that all images were read."""
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None and self.values.known:
+            on_end(self.values)
 
 
 class ImageSource(ABC):
@@ -148,14 +154,15 @@ class ImageSource(ABC):
 
     def saw(self, block: np.ndarray) -> None:
         """Note the range of what was read; for sources with `seen_when_read`."""
-        values = ValueRange(block.min().item(), block.max().item())
-        first, self.seen.values = not self.seen.values.known, self.seen.values | values
-        if first and self.seen.on_first is not None:
-            self.seen.on_first(values)
+        self.seen.values |= ValueRange(block.min().item(), block.max().item())
 
     def stored_shape(self, i: int) -> tuple[int, ...]:
         """The shape of image `i` as it came; of a grey one, the axis of channels may lack."""
         return (*self.sizes[i].tolist(), self.n_channels)
+
+    def name(self, i: int) -> str:
+        """What image `i` is called in messages."""
+        return f"image {i} of the list"
 
     @abstractmethod
     def read(self, index: slice | np.ndarray, writable: bool = False) -> torch.Tensor:
@@ -216,6 +223,7 @@ class ImageSource(ABC):
                     "Images were changed in place that may be the user's own: read them with "
                     "writable=True."
                 )
+        self.seen.end()
 
     def _batch_indices(self, n_images, members):
         if self.shape is not None and members is None:

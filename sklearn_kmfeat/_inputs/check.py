@@ -174,7 +174,9 @@ def _check_same_kind(estimator, source, needs_sizes):
             )
         return
     if expected[2] != got[2]:
-        raise ValueError(f"X has {got[2]} channels, but {name} was fitted on {expected[2]}.")
+        mode = {1: "L", 3: "RGB"}.get(expected[2])
+        hint = f" Give ImageFiles mode={mode!r}." if source.decodes and mode else ""
+        raise ValueError(f"X has {got[2]} channels, but {name} was fitted on {expected[2]}.{hint}")
     if expected[0] is None or expected == got or not (needs_sizes or source.sizes_known):
         return
     wrong = np.flatnonzero((source.sizes != expected[:2]).any(axis=1))

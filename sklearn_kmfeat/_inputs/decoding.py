@@ -114,7 +114,10 @@ class PixelFormat(NamedTuple):
 
 
 def decoded(
-    image: Image.Image, pixel_format: PixelFormat, size: int | tuple[int, int] | None = None
+    image: Image.Image,
+    pixel_format: PixelFormat,
+    size: int | tuple[int, int] | None = None,
+    own: bool = False,
 ) -> np.ndarray:
     """The pixels of an image.
 
@@ -128,6 +131,8 @@ def decoded(
     pixel_format : PixelFormat
     size : int, (int, int) or None, default=None
         At most so many pixels on the larger side, or height and width: scaled, the middle is cut.
+    own : bool, default=False
+        Whether the image is nobody else's: a large JPEG is then decoded smaller, which changes it.
 
     Returns
     -------
@@ -140,7 +145,7 @@ def decoded(
         For more than eight bits of colour in a format of which Pillow reads only eight.
     """
     if _depth(image) == "uint8":
-        values = _decoded_bytes(image, pixel_format.mode, size)
+        values = _decoded_bytes(image, pixel_format.mode, size, own)
     else:
         values = _decoded_wide(image, pixel_format.mode, size)
     if values.dtype == pixel_format.dtype:
@@ -160,8 +165,8 @@ def scaled_size(shape: tuple[int, int], size: int | tuple[int, int] | None) -> t
     return tuple(max(1, round(side * scale)) for side in shape)
 
 
-def _decoded_bytes(image, mode, size):
-    if size is not None and image.format == "JPEG":
+def _decoded_bytes(image, mode, size, own):
+    if own and size is not None and image.format == "JPEG":
         # JPEGs are decoded at a half, a quarter or an eighth in that part of the time; twice the
         # pixels that are wanted are left for a scaling that looks as if it began with all.
         least = size if isinstance(size, int) else max(size)

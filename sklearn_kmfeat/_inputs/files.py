@@ -1,11 +1,13 @@
 """Image files, and Pillow images, as sources of images."""
 
 from collections.abc import Iterable, Iterator
+from os.path import isfile
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 from PIL.Image import Image
+from PIL.Image import open as open_image
 
 from .._utils.ahead import done_ahead
 from .base import ImageSource
@@ -26,6 +28,7 @@ class Pictures(Protocol):
     format: PixelFormat
     sizes: np.ndarray
     size: int | tuple[int, int] | None
+    mode: str
 
     def __len__(self) -> int: ...
 
@@ -46,13 +49,19 @@ class PillowImages:
     ----------
     images : list of PIL Image
     size : int, (int, int) or None, default=None
+    mode : {"auto", "RGB"}, default="auto"
     """
 
-    def __init__(self, images: list[Image], size: int | tuple[int, int] | None = None):
+    def __init__(
+        self,
+        images: list[Image],
+        size: int | tuple[int, int] | None = None,
+        mode: str = "auto",
+    ):
         headers = [Header.of(image) for image in images]
         self.images = images
-        self.size = size
-        self.format = PixelFormat.common(headers, map(self.name, range(len(images))))
+        self.size, self.mode = size, mode
+        self.format = PixelFormat.common(headers, map(self.name, range(len(images))), mode)
         self.sizes = np.array([scaled_size((h.height, h.width), size) for h in headers])
 
     def __len__(self) -> int:
@@ -60,8 +69,13 @@ class PillowImages:
 
     def read(self, i: int) -> np.ndarray:
         """The pixels (H, W) or (H, W, 3) of one."""
+        image = self.images[i]
         try:
-            return decoded(self.images[i], self.format, self.size)
+            # What is not decoded yet is decoded elsewhere: the user's image would keep the pixels.
+            if _is_only_opened(image):
+                with open_image(image.filename) as own:
+                    return decoded(own, self.format, self.size, own=True)
+            return decoded(image, self.format, self.size)
         except Exception as error:  # Pillow raises whatever a damaged file makes it
             raise ValueError(f"{self.name(i)} cannot be decoded: {error}.") from error
 
@@ -72,7 +86,17 @@ class PillowImages:
 
     def in_size(self, size: int | tuple[int, int]) -> "PillowImages":
         """The same images, scaled and cut to a size."""
-        return PillowImages(self.images, size)
+        return PillowImages(self.images, size, self.mode)
+
+    def in_colours(self) -> "PillowImages":
+        """The same images, in colours."""
+        return PillowImages(self.images, self.size, "RGB")
+
+
+def _is_only_opened(image):
+    """Whether an image stands for the first frame of a file, of which nothing is decoded."""
+    path = getattr(image, "filename", "")
+    return bool(getattr(image, "tile", None) and path) and image.tell() == 0 and isfile(path)
 
 
 class PictureSource(ImageSource):
@@ -110,6 +134,9 @@ class PictureSource(ImageSource):
     def sizes(self):
         """(height, width) of every image, an int array of shape (n, 2)."""
         return self._sizes
+
+    def name(self, i):
+        return self.pictures.name(i)
 
     def read(self, index, writable=False):
         (block,) = self.blocks([index])
@@ -183,9 +210,17 @@ def files_source(X: Any, request: Request) -> PictureSource:
     files = X if isinstance(X, ImageFiles) else ImageFiles(items_of(X))
     if not len(files):
         raise ValueError("X holds no image files: at least one is needed.")
+    if _for_colours(files, request):
+        files = files.in_colours()
     source = PictureSource(files, threads=True)
     check_image_shape(request, source, "files")
     return source
+
+
+def _for_colours(pictures, request):
+    """Whether grey images come to a model of colours, in which grey is a colour, too."""
+    shape = request.fitted_shape
+    return pictures.mode == "auto" and pictures.format.mode == "L" and bool(shape) and shape[2] == 3
 
 
 def is_pillow_images(X: Any) -> bool:
@@ -196,6 +231,7 @@ def is_pillow_images(X: Any) -> bool:
 
 def pillow_source(X: Any, request: Request) -> PictureSource:
     """The source of Pillow images."""
-    source = PictureSource(PillowImages(items_of(X)))
+    images = PillowImages(items_of(X))
+    source = PictureSource(images.in_colours() if _for_colours(images, request) else images)
     check_image_shape(request, source, "list")
     return source

@@ -6,8 +6,16 @@ from pathlib import Path
 
 from PIL import Image
 
+from .._utils.warn import warn
+
 # What Pillow opens and has no decoder of its own for, or a program that few have.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+# Of images that Pillow has no decoder for: that they are left out must be told.
+_OTHER_IMAGES = {
+    *(".heic", ".heif", ".jxl", ".svg", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw"),
+    *(".orf", ".rw2", ".raf"),
+}
 
 
 def images_below(root: str) -> list[str]:
@@ -52,6 +60,13 @@ def images_below(root: str) -> list[str]:
         raise ValueError(
             f"There is no image file in {root!r} and the folders in it"
             + (f"; there are files with other endings: {there}." if there else ".")
+        )
+    left = {end: count for end, count in others.items() if end in _OTHER_IMAGES}
+    if left:
+        there = ", ".join(f"{count} of {end!r}" for end, count in left.items())
+        warn(
+            f"Images of formats that Pillow does not decode are left out: {there} in {root!r}. "
+            "Convert them, or register a decoder with Pillow, as pillow-heif does."
         )
     return sorted(found, key=lambda path: Path(path).parts)
 

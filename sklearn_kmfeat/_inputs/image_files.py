@@ -13,6 +13,7 @@ from .._utils.ahead import done_ahead
 from .._utils.warn import warn
 from .decoding import Header, PixelFormat, decoded, scaled_size
 from .folders import images_below
+from .items import items_of
 
 #: What paths are made of.
 PATHS = (str, os.PathLike)
@@ -100,11 +101,14 @@ class ImageFiles(Sequence):
 
     def __init__(self, paths, *, mode="auto", size=None, dtype=None, on_error="raise"):
         _check_choice("mode", mode, _MODES)
+        dtype = dtype if dtype is None or isinstance(dtype, str) else np.dtype(dtype).name
         _check_choice("dtype", dtype, _DTYPES)
         _check_choice("on_error", on_error, ("raise", "skip"))
         self.paths = _as_paths(paths)
         self.mode, self.dtype, self.size = mode, dtype, _checked_size(size)
         self.skipped, self._root, self._headers, self._format = {}, None, None, None
+        # Relative paths mean the same in another process, and later.
+        self._here = os.getcwd()
         if on_error == "skip":
             self._skip_unreadable()
 
@@ -163,6 +167,8 @@ class ImageFiles(Sequence):
         if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:
             index = index[0]  # as scikit-learn cuts whatever has a shape
         if isinstance(index, Integral):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"There are {len(self)} files, and none at {index}.")
             return self.read(int(index))
         if not isinstance(index, slice):
             index = np.asarray(index, dtype=None if np.size(index) else int)
@@ -173,7 +179,8 @@ class ImageFiles(Sequence):
         part.__dict__.update(self.__dict__)
         # What the files have in common is decided here: parts of them have it in common, too.
         part._format = self.format
-        part._headers = [self._headers[i] for i in places.tolist()]
+        known = self._headers is not None
+        part._headers = [self._headers[i] for i in places.tolist()] if known else None
         part.paths = [self.paths[i] for i in places.tolist()]
         return part
 
@@ -209,6 +216,18 @@ class ImageFiles(Sequence):
         files.size = _checked_size(size)
         return files
 
+    def in_colours(self) -> "ImageFiles":
+        """Read the same files in colours: of grey ones all three channels are alike.
+
+        Returns
+        -------
+        ImageFiles
+            Another sequence.
+        """
+        files = self[:]
+        files.mode, files._format = "RGB", self.format._replace(mode="RGB")
+        return files
+
     def name(self, i: int) -> str:
         """Tell what a file is called in messages.
 
@@ -225,9 +244,9 @@ class ImageFiles(Sequence):
         return self.paths[i]
 
     def _read(self, path, pixel_format):
-        with _opened(path) as image:
+        with _opened(path, self._here) as image:
             try:
-                return decoded(image, pixel_format, self.size)
+                return decoded(image, pixel_format, self.size, own=True)
             except Exception as error:
                 raise _unreadable(path, error) from error
 
@@ -235,7 +254,7 @@ class ImageFiles(Sequence):
     def headers(self) -> list[Header]:
         """What the headers of the files tell; read once."""
         if self._headers is None:
-            self._headers = [_header(path) for path in self.paths]
+            self._headers = [_header(path, self._here) for path in self.paths]
         return self._headers
 
     @property
@@ -259,6 +278,8 @@ class ImageFiles(Sequence):
         return np.array([parts[0] if len(parts) > 1 else "" for parts in below], dtype=str)
 
     def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("Files are decoded into a new array: copy=False is not possible.")
         different = np.unique(self.sizes, axis=0)
         if len(different) > 1:
             raise ValueError(
@@ -298,25 +319,29 @@ class ImageFiles(Sequence):
 
     def _reason_against(self, path):
         try:
-            header = _header(path)
+            header = _header(path, self._here)
             self._read(path, PixelFormat.common([header], [path], self.mode))
         except (OSError, ValueError) as error:
-            return str(error)
+            return str(error).split(". Leave it out")[0]
         return None
 
+    def __getstate__(self):
+        """As paths, and what they have in common, which decides how parts of them are read."""
+        return vars(self) | {"_format": self.format, "_headers": None}
 
-def _header(path):
-    with _opened(path) as image:
+
+def _header(path, here):
+    with _opened(path, here) as image:
         try:
             return Header.of(image)
         except Exception as error:  # plugins of Pillow raise whatever a damaged file makes them
             raise _unreadable(path, error) from error
 
 
-def _opened(path):
+def _opened(path, here):
     """The opened file; nothing is decoded."""
     try:
-        return Image.open(path)
+        return Image.open(os.path.join(here, path))
     except (FileNotFoundError, PermissionError):
         raise
     except IsADirectoryError as error:
@@ -338,9 +363,7 @@ def _unreadable(path, error):
 def _listed(reasons):
     named = list(reasons)[:_MOST_NAMED]
     more = len(reasons) - len(named)
-    return "; ".join(reasons[name].split(". Leave it out")[0] for name in named) + (
-        f"; and {more} more" if more else ""
-    )
+    return "; ".join(reasons[name] for name in named) + (f"; and {more} more" if more else "")
 
 
 def _as_paths(paths):
@@ -350,7 +373,8 @@ def _as_paths(paths):
             f"ImageFiles takes a list of paths, got the single path {os.fspath(paths)!r}: use "
             f"{what.replace('...', repr(os.fspath(paths)))}."
         )
-    paths = list(paths) if isinstance(paths, Iterable) else [paths]
+    items = items_of(paths)
+    paths = items if items is not None else list(paths) if isinstance(paths, Iterable) else [paths]
     for i, path in enumerate(paths):
         if not isinstance(path, PATHS):
             raise TypeError(
@@ -365,7 +389,7 @@ def _checked_size(size):
     if size is None:
         return None
     sides = size if isinstance(size, tuple | list) and len(size) == 2 else [size]
-    if all(isinstance(side, Integral) and side >= 1 for side in sides):
+    if all(isinstance(n, Integral) and n >= 1 and not isinstance(n, bool) for n in sides):
         return int(size) if len(sides) == 1 else tuple(int(side) for side in size)
     raise ValueError(
         f"size must be None, a positive int, or (height, width) of positive ints, got {size!r}."

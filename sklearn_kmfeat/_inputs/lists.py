@@ -71,7 +71,8 @@ def list_source(X: Any, request: Request) -> ListSource:
             raise ValueError(f"Image {i} of the list {came}; expected (H, W) or (H, W, C).")
         check_dtype(request, image.dtype)
         if not request.known_shape and image.ndim == 3:
-            refuse_channels_first(image.shape, f"Image {i} of the list, of shape {image.shape},")
+            where = f"Image {i} of the list, of shape {image.shape},"
+            refuse_channels_first(request, image.shape, image.dtype, where)
         values |= checked_range(image, f"Input X[{i}]")
     channels = [1 if image.ndim == 2 else image.shape[-1] for image in images]
     usual = max(channels, key=channels.count)

@@ -75,25 +75,32 @@ def check_image_shape(request: Request, source: ImageSource, name: str) -> None:
         )
 
 
-def refuse_channels_first(shape: tuple[int, int, int], where: str) -> None:
+def refuse_channels_first(
+    request: Request, shape: tuple[int, int, int], dtype: Any, where: str
+) -> None:
     """Refuse images (H, W, C) that are more likely (C, H, W)."""
-    if _looks_channels_first(shape):
+    if _looks_channels_first(request, shape, dtype):
         raise ValueError(
             f"{where} looks as if its channels come first. Images are (n, H, W, C) here: use "
-            "np.moveaxis(X, 1, -1), or give image_shape if they are as they should be."
+            "np.moveaxis(X, 1, -1), or give image_shape if they are as they should be, as maps of "
+            "another learner are."
         )
 
 
-def _looks_channels_first(shape):
+def _looks_channels_first(request, shape, dtype):
     """Whether (H, W, C) is more likely (C, H, W)."""
     height, width, channels = shape
     # Below 12 pixels, small images and maps of a few filters look alike.
     if min(width, channels) < 12:
         return False
-    if height in (3, 4):
+    if height in (3, 4) or (width == channels and 2 * height < width):
         return True
     # Few images are more than twice as long as wide, which these are read as (H, W, C), and are
-    # not read as (C, H, W).
+    # not read as (C, H, W). But maps of a first layer of wide images look like that: they are
+    # floats, have seldom 48 filters and as many columns, and go to second layers.
+    takes_maps = getattr(request.estimator, "_takes_maps", False)
+    if np.dtype(dtype).kind == "f" and (takes_maps or min(width, channels) < 48):
+        return False
     return 2 * height < min(width, channels) and max(width, channels) <= 2 * min(width, channels)
 
 
@@ -112,7 +119,13 @@ def refuse_one_image(request: Request, shape: tuple[int, ...]) -> None:
         # A grey image of 1, 3 or 4 by at least 12 pixels would be an odd thing.
         odd = channels in (1, 3, 4) and min(height, width) >= 12
         of_fit = fitted is not None and fitted[2] == channels and channels > 1
-        if (odd and fitted is None) or (of_fit and fitted[1] != channels):
+        if fitted is not None and fitted[2] > 1 and height == fitted[2] != channels:
+            raise ValueError(
+                f"X of shape {shape} looks like one image with channels first, (C, H, W). Use "
+                "np.moveaxis(X, 0, -1)[np.newaxis]."
+            )
+        any_size = fitted is None or fitted[0] is None
+        if (odd and any_size) or (of_fit and fitted[1] != channels):
             raise ValueError(
                 f"X of shape {shape} looks like one image (H, W, C), and would be read as "
                 f"{height} grey images of {width} x {channels} pixels. For one image use "

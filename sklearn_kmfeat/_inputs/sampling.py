@@ -43,7 +43,7 @@ def patch_grid(
     small = np.flatnonzero((source.sizes < np.array(grid.size)).any(axis=1))
     if len(small):
         first = tuple(source.sizes[small[0]].tolist())
-        where = "" if source.shape is not None else f" (image {small[0]} of the list)"
+        where = "" if source.shape is not None else f" ({source.name(small[0])})"
         message = f"{name}={grid.size} is larger than an image of size {first}{where}."
         if source.shape is not None and source.shape[0] <= 4 < source.shape[2]:
             message += " Channels come last here, (n, H, W, C): use np.moveaxis(X, 1, -1)."

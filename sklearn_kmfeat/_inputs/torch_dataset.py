@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from .._utils.generators import reading_item
 from .base import ImageSource
 from .decoding import GREY_MODES, Header, PixelFormat, decoded
-from .request import Request
+from .lists import refuse_masked
+from .request import Request, refuse_channels_first
 from .values import UNSEEN, ValueRange, compute_dtype
 
 # Images whose sizes are looked at where all would have to be read: their median is known to a tenth
@@ -58,6 +59,9 @@ class DatasetSource(ImageSource):
         Found by reading the whole Dataset once: its items do not tell their size before.
         """
         return np.array([self._image(i).shape[1:] for i in range(len(self))])
+
+    def name(self, i):
+        return f"image {i} of the Dataset"
 
     def read(self, index, writable=False):
         images = [self._image(int(i)) for i in index]
@@ -116,6 +120,8 @@ def dataset_source(X: Dataset, request: Request) -> DatasetSource:
             f"got {type(X).__name__}{folder}."
         )
     source = DatasetSource(X)
+    if not request.known_shape:
+        _check_axes(_image_of(_item(X, 0)), request)
     shape = request.image_shape
     if (
         shape is not None
@@ -151,6 +157,8 @@ def _as_tensor(item, i):
             f"{type(image).__name__}{shape} as item {i}."
         )
     _check_real(image, i)
+    if isinstance(image, np.ma.MaskedArray):
+        refuse_masked(image)
     if isinstance(image, np.ndarray):
         # torch takes no arrays that are read-only, or of foreign byte order.
         image = np.array(image, image.dtype.newbyteorder("="))
@@ -173,6 +181,20 @@ def _image_of(item):
         if len(images) == 1:
             return images[0]
     return item
+
+
+def _check_axes(image, request):
+    """Refuse an array with channels first, and a tensor with channels last."""
+    if getattr(image, "ndim", 0) != 3:
+        return
+    where = f"Image 0 of the Dataset, of shape {tuple(image.shape)},"
+    if isinstance(image, np.ndarray):
+        refuse_channels_first(request, image.shape, image.dtype, where)
+    elif image.shape[2] in (1, 3, 4) and min(image.shape[:2]) >= 12:
+        raise ValueError(
+            f"{where} looks as if its channels come last. Tensors of a Dataset are (C, H, W): use "
+            "image.permute(2, 0, 1), or give arrays (H, W, C)."
+        )
 
 
 def _is_image(value):

@@ -19,6 +19,7 @@ from sklearn_kmfeat import (
 from sklearn_kmfeat._inputs import files as module
 from sklearn_kmfeat._inputs.check import check_images
 from sklearn_kmfeat._inputs.files import PictureSource
+from sklearn_kmfeat._inputs.items import items_of
 from small import ARRAYS_IN_LISTS, ESTIMATORS, FORMS, SMALL, assert_same_fit, opened
 
 # A dozen images are few for a network.
@@ -49,6 +50,51 @@ def test_the_same_as_from_arrays(estimator, form, files, photos):
     expected, found = (clone(estimator).fit(each) for each in (photos, X))
     # Read again: of Pillow's images, what was decoded is still there.
     assert_same_fit(found, expected, X)
+    close(X)
+
+
+def close(X):
+    """Pillow's images were not read: what is read is opened again."""
+    for item in items_of(X) or []:
+        if isinstance(item, Image.Image):
+            item.close()
+
+
+def test_pillow_images_stay_as_they_are(tmp_path):
+    for i in range(4):
+        saved(tmp_path / f"{i}.jpg", np.kron(scene(20, 30, i), np.ones((16, 16, 1), np.uint8)))
+    images = opened(ImageFiles.from_folder(tmp_path))
+    deep = DeepClusterEstimator(2, max_epochs=1, input_size=16, random_state=0).fit(images)
+    assert [image.size for image in images] == [(480, 320)] * 4
+    assert all(image.tile for image in images)  # nothing is decoded in them
+    assert deep.predict(images).tolist() == deep.labels_.tolist()
+    found = deep.predict(ImageFiles.from_folder(tmp_path))
+    assert found.tolist() == deep.labels_.tolist()
+    close(images)
+    # Those that are decoded already, or stand for another frame, are taken as they are.
+    loaded = [Image.open(path).convert("L") for path in ImageFiles.from_folder(tmp_path).paths]
+    learner = KMeansFilterLearner(4, n_patches=200, **SMALL).fit(loaded)
+    assert learner.image_shape_ == (320, 480, 1)
+
+
+def test_grey_files_for_a_model_of_colours(files, tmp_path):
+    learner = KMeansFilterLearner(4, n_patches=200, **SMALL).fit(files)
+    grey = saved(tmp_path / "grey.png", scene(18, 20)[..., 0])
+    expected = learner.transform(ImageFiles([grey], mode="RGB"))
+    np.testing.assert_array_equal(learner.transform([grey]), expected)
+    with Image.open(grey) as image:
+        np.testing.assert_array_equal(learner.transform([image]), expected)
+    with pytest.raises(ValueError, match=r"has 1 channels.* on 3\. Give ImageFiles mode='RGB'"):
+        learner.transform(ImageFiles([grey], mode="L"))
+    learner.fit(ImageFiles(files.paths, mode="L"))
+    with pytest.raises(ValueError, match=r"has 3 channels.* on 1\. Give ImageFiles mode='L'"):
+        learner.transform(files)
+
+
+def test_the_file_is_named(files, tmp_path):
+    small = saved(tmp_path / "small.png", scene(3, 4))
+    with pytest.raises(ValueError, match=r"larger than an image of size \(3, 4\) \(.*small\.png\)"):
+        KMeansFilterLearner(2).fit([*files.paths, small])
 
 
 def test_labels_and_files(files):
@@ -70,7 +116,9 @@ def test_files_of_every_kind(tmp_path):
     np.testing.assert_array_equal(learner.fit(files).transform(files), expected)
     assert learner.image_shape_ == (None, None, 3)
     # As they are opened by Pillow, the same decision is made.
-    np.testing.assert_array_equal(learner.fit(opened(files)).transform(opened(files)), expected)
+    images = opened(files)
+    np.testing.assert_array_equal(learner.fit(images).transform(images), expected)
+    close(images)
 
 
 def test_thirty_two_bits(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from on_disk import OnDisk
 from pictures import saved
@@ -117,7 +117,8 @@ def test_rows_that_are_images_and_ready_patches(images):
         ((-3, 3), (0, 255), True),
         ((0, 1), (-1, 1), True),
         ((0, 1), (-0.03, 1.02), False),
-        ((-1, 1), (0, 1), False),
+        ((-1, 1), (0, 1), True),
+        ((-1, 1), (-0.1, 1), False),
         ((0, 255), (0, 0), False),
         ((0, 0), (0, 255), False),
     ],
@@ -155,3 +156,74 @@ def test_the_cure_for_files(images, tmp_path):
     learner.fit(images / np.float32(255))
     with pytest.warns(UserWarning, match=r"bring them to the range of fit\.$"):
         learner.transform(plain)
+
+
+def test_a_few_images_may_have_nothing_below_zero(images):
+    unit = images / np.float32(127.5) - 1
+    learner = KMeansFilterLearner(3, n_patches=100, max_iter=2, random_state=0).fit(unit)
+    learner.transform(unit[:3].clip(0.1))
+    with pytest.warns(UserWarning, match=r"from 0\.1 to 1, but .* range of fit\.$"):
+        learner.transform(unit.clip(0.1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_dark_images_of_the_same_kind(images, dtype, tmp_path):
+    """A night frame is no other range, whatever else is in the batch or not."""
+    bright, dark = images.astype(dtype), (images[:9, :12, :14] // 100).astype(dtype)
+    bright = bright * dtype(257) if dtype is np.uint16 else bright
+    learner = KMeansFilterLearner(3, n_patches=100, max_iter=2, random_state=0).fit(bright)
+    mixed = [dark[0], *bright, dark[1]]
+    learner.fit(mixed)
+    learner.transform([dark[0]])
+    for i, image in enumerate(mixed):
+        saved(tmp_path / f"{i:02d}.png", image[..., 0])
+    files = ImageFiles.from_folder(tmp_path)
+    learner.fit(files).transform(files)
+    learner.transform(files[:1])
+
+
+def test_one_dark_image_among_others_of_a_dataset(images):
+    mixed = [np.zeros((12, 12, 3), np.float32) + 1, *images.astype(np.float32)]
+    learner = KMeansFilterLearner(3, n_patches=100, max_iter=2, random_state=0)
+    learner.fit(Items(mixed)).transform(Items(mixed))
+
+
+class Items(Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+@pytest.mark.parametrize(
+    ("fitted", "given", "cure"),
+    [
+        (np.uint8, "f4", r"X \* 255\.$"),
+        ("f4", np.uint8, r"X / 255\.$"),
+        (np.uint16, np.uint8, r"X\.astype\(float\) \* 257\.$"),
+        (np.uint8, np.uint16, r"X / 257\.$"),
+        (np.uint16, "f4", r"X \* 65535\.$"),
+        (np.uint8, "signed", r"range of fit\.$"),
+    ],
+)
+def test_cures_cure(images, fitted, given, cure):
+    kinds = {
+        np.uint8: images,
+        np.uint16: images.astype(np.uint16) * 257,
+        "f4": images / np.float32(255),
+        "signed": images / np.float32(127.5) - 1,
+    }
+    learner = KMeansFilterLearner(3, n_patches=100, max_iter=2, random_state=0).fit(kinds[fitted])
+    X = kinds[given]
+    with pytest.warns(UserWarning, match=cure) as log:
+        learner.transform(X)
+    typed = str(log[0].message).partition("with ")[2].rstrip(".")
+    if typed:
+        cured = eval(typed, {"X": X})
+        np.testing.assert_allclose(
+            learner.transform(cured), learner.transform(kinds[fitted]), rtol=1e-3, atol=1e-3
+        )

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from pictures import saved, scene
-from sklearn_kmfeat import KMeansFilterLearner
+from sklearn_kmfeat import ChannelConnections, ConvKMeans, KMeansFilterLearner
 from sklearn_kmfeat._inputs.refused import refuse
 from small import ESTIMATORS
 
@@ -105,6 +105,8 @@ def test_one_image():
     assert learner.fit(rng.rand(20, 3, 3)).image_shape_ == (3, 3, 1)
     learner.fit(photo[np.newaxis])
     for method in (learner.transform, learner.predict, learner.partial_fit):
+        with pytest.raises(ValueError, match=r"channels first.*moveaxis\(X, 0, -1\)\[np\."):
+            method(photo.transpose(2, 0, 1))
         with pytest.raises(ValueError, match=r"looks like one image.*X\[np\.newaxis\]"):
             method(photo)
         with pytest.raises(ValueError, match=r"looks like one image \(H, W\).*X\[np\.newaxis\]"):
@@ -133,7 +135,7 @@ def test_one_image():
 )
 def test_channels_first(shape, first):
     learner = KMeansFilterLearner(2, patch_size=2, n_patches=50, max_iter=1, random_state=0)
-    X = np.random.RandomState(0).rand(*shape)
+    X = np.random.RandomState(0).randint(0, 255, shape)
     if first:
         for images in (X, list(X)):
             with pytest.raises(ValueError, match=r"channels come first.*np\.moveaxis"):
@@ -142,6 +144,48 @@ def test_channels_first(shape, first):
     learner.fit(X)
     # What fit knows is not asked again.
     assert len(learner.set_params(image_shape=None).transform(X)) == 20
+
+
+def test_maps_of_wide_images():
+    """They look like images with channels first, and go on to second layers."""
+    images = np.random.RandomState(0).randint(0, 255, (12, 32, 128), dtype=np.uint8)
+    small = {"n_patches": 300, "max_iter": 1, "random_state": 0}
+    first = KMeansFilterLearner(32, output="maps", pool_size=4, **small)
+    maps = first.fit(images).transform(images)
+    assert maps.shape == (12, 7, 31, 32)
+    ConvKMeans(4, patch_size=3, n_windows=100, max_iter=1, random_state=0).fit(maps)
+    ChannelConnections(2, 2, random_state=0).fit(np.pad(maps, [(0, 0)] * 3 + [(0, 32)]))
+    KMeansFilterLearner(4, patch_size=3, **small).fit(maps)
+    for estimator in (KMeansFilterLearner(4, **small), ConvKMeans(4)):
+        with pytest.raises(ValueError, match="channels come first"):
+            estimator.fit(np.zeros((20, 13, 64, 96), np.uint8))
+    with pytest.raises(ValueError, match="channels come first"):
+        KMeansFilterLearner(4, **small).fit(np.zeros((20, 13, 64, 96)))
+
+
+def test_axes_of_a_dataset():
+    image = np.random.RandomState(0).randint(0, 255, (30, 40, 3), dtype=np.uint8)
+    learner = KMeansFilterLearner(2, n_patches=50, max_iter=1, random_state=0)
+    for item, message in [
+        (torch.from_numpy(image), r"channels come last.*image\.permute\(2, 0, 1\)"),
+        (image.transpose(2, 0, 1), r"channels come first.*moveaxis"),
+        (np.ma.masked_greater(image, 10), "hides"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            learner.fit(Pairs(item))
+    learner.fit(Pairs(torch.from_numpy(image).permute(2, 0, 1)))
+    learner.fit(Pairs(image))
+
+
+class Pairs:
+    def __init__(self, item):
+        self.item = item
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        return self.item, i
 
 
 def test_masked_arrays():
