@@ -109,6 +109,8 @@ def _in_memory(X, request):
         X = as_image(X)
     if isinstance(X, np.ma.MaskedArray):
         refuse_masked(X)
+    if isinstance(X, list | tuple) and _depth(X) > 2:
+        X = np.asarray(X)
     ndim = getattr(X, "ndim", None)
     if ndim == 2:
         refuse_one_image(request, tuple(X.shape))
@@ -121,3 +123,11 @@ def _in_memory(X, request):
         if request.reset:
             return check_array(X, input_name="X", estimator=request.estimator, **check)
         return validate_data(request.estimator, X, reset=False, **check)
+
+
+def _depth(X):
+    """How many lists of lists there are, one in the other, at the beginning."""
+    depth = 0
+    while isinstance(X, list | tuple) and len(X):
+        X, depth = X[0], depth + 1
+    return depth

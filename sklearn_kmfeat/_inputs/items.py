@@ -11,8 +11,8 @@ def items_of(X: Any) -> list | None:
     Parameters
     ----------
     X : object
-        A list or tuple, a one-dimensional array of objects or strings, a pandas or polars Series
-        of such, or a DataFrame of one such column.
+        A list or tuple, a one-dimensional array of objects or strings (or one column of strings),
+        a pandas or polars Series of such, or a DataFrame of one such column.
 
     Returns
     -------
@@ -21,6 +21,8 @@ def items_of(X: Any) -> list | None:
     if isinstance(X, list | tuple):
         return list(X)
     if isinstance(X, np.ndarray):
+        if X.ndim == 2 and X.shape[1] == 1 and X.dtype.kind in "UT":
+            X = X[:, 0]  # one column of a table
         return X.tolist() if X.ndim == 1 and X.dtype.kind in "OUT" else None
     shape = getattr(X, "shape", ())
     if len(shape) == 2 and shape[1] == 1 and hasattr(X, "columns"):

@@ -1,12 +1,13 @@
 """What cannot be taken as X, and what to type instead."""
 
 import os
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, KeysView, Mapping, Set, ValuesView
 from typing import Any
 
 from PIL.Image import Image
 from torch.utils.data import DataLoader, IterableDataset
 
+from .image_files import PATHS
 from .items import items_of
 
 
@@ -27,7 +28,11 @@ def refuse(X: Any, name: str) -> None:
     advice = _advice(X)
     if advice is not None:
         raise TypeError(f"{name} got {_described(X)} as X: {advice}.")
-    if items_of(X) == []:
+    items = items_of(X)
+    advice = None if not items else _advice_on_items(X, items[0])
+    if advice is not None:
+        raise TypeError(f"{name} got {_described(X)} of {advice}.")
+    if items == []:
         raise ValueError(
             f"X is an empty {type(X).__name__}: expected images, at least one, or rows. Were no "
             "files found in the folder that was meant?"
@@ -50,6 +55,8 @@ def _advice(X):
         return "images are read more than once and by number: give a map-style Dataset, or a list"
     if isinstance(X, Mapping):
         return "give one of its values, X['images'] or the like" + _keys(X)
+    if isinstance(X, KeysView | ValuesView):
+        return "use list(X)"
     if isinstance(X, Set):
         return "a set has no order, and results are in the order of X: use sorted(X) or list(X)"
     if isinstance(X, Iterator):
@@ -60,6 +67,40 @@ def _advice(X):
         return "give one of its arrays, X['images'] or the like" + _keys(X)
     if X is None:
         return "expected images; see the class for the forms"
+    if hasattr(X, "columns") and hasattr(X, "dtypes") and items_of(X) is None:
+        dtypes = dict(zip(X.columns, X.dtypes, strict=True))
+        texts = [name for name, dtype in dtypes.items() if _holds_text(dtype)]
+        if texts:
+            return f"for a column of paths or images give it alone, X[{texts[0]!r}]"
+    return None
+
+
+def _holds_text(dtype):
+    return str(dtype).lower() in ("object", "str", "string", "utf8")
+
+
+def _advice_on_items(X, first):
+    """Of what a container of things that are no images holds, and what to type instead."""
+    if first is None and all(item is None for item in items_of(X)):
+        return "None: expected images"
+    if isinstance(first, bytes | bytearray):
+        return (
+            "bytes: decode them, for example with [PIL.Image.open(io.BytesIO(b)) for b in X]; "
+            "paths are str or path-like"
+        )
+    if isinstance(first, Mapping):
+        return "dicts: give one value of each, [item['image'] for item in X]" + _keys(first)
+    if callable(getattr(first, "read", None)) and not isinstance(first, (Image, *PATHS)):
+        return "open files: decode them, for example with [PIL.Image.open(file) for file in X]"
+    if isinstance(first, list | tuple) and len(first):
+        if isinstance(first[0], Image) or getattr(first[0], "ndim", 0) > 1:
+            return (
+                f"{type(first).__name__}s that begin with an image: give the images alone, "
+                "[item[0] for item in X]; a Dataset of such is cut by "
+                "skorch.helper.SliceDataset(dataset)"
+            )
+        if isinstance(first[0], PATHS):
+            return "lists of paths: give one list of paths"
     return None
 
 

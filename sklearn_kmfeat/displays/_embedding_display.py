@@ -328,6 +328,11 @@ def _rows(features, named):
 def _in_two_dimensions(features, reducer):
     """Positions (n, 2) of rows of features."""
     if reducer is not None:
+        if not hasattr(reducer, "fit_transform"):
+            raise TypeError(
+                "reducer must be a transformer with fit_transform, such as TSNE(), got "
+                f"{reducer!r}."
+            )
         positions = to_numpy(clone(reducer).fit_transform(features))
         if positions.ndim != 2 or positions.shape[1] != 2:
             raise ValueError(
@@ -340,7 +345,8 @@ def _in_two_dimensions(features, reducer):
     if features.shape[0] == 1:
         return np.zeros((1, 2))
     n_components = min(2, *features.shape)
-    positions = PCA(n_components, random_state=0).fit_transform(features)
+    with np.errstate(invalid="ignore"):  # shares of no variance, of images that are all alike
+        positions = PCA(n_components, random_state=0).fit_transform(features)
     return np.pad(positions, [(0, 0), (0, 2 - n_components)])
 
 

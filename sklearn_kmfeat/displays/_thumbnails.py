@@ -99,7 +99,7 @@ def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
         X = np.asarray(X)
     is_array = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
     if not is_array or items_of(X) is not None or isinstance(X, ImageFiles):
-        source = check_images(_Display(), X, image_shape=image_shape, needs_sizes=False)
+        source = check_images(Display(), X, image_shape=image_shape, needs_sizes=False)
         # Twice what is drawn: files are decoded in a fraction of the time.
         return source.at_most(2 * LARGEST_SIDE)
     if len(X.shape) == 2:
@@ -169,7 +169,7 @@ class _Reshaped:
         return np.asarray(self.rows[index]).reshape(-1, *self.shape[1:])
 
 
-class _Display:
+class Display:
     """Stands for the estimator in messages of the input layer."""
 
 

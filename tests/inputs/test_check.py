@@ -329,7 +329,6 @@ def test_other_dtypes(dtype):
         ([np.zeros((4, 4)), np.zeros(4)], r"Image 1 of the list has shape \(4,\); expected"),
         ([np.zeros((4, 4, 3, 1))], r"Image 0 of the list has shape \(4, 4, 3, 1\)"),
         ([np.zeros((4, 4, 3)), np.zeros((4, 4))], "same number of channels, but image 1 has 1"),
-        ([[[1.0, 2.0], [3.0, 4.0]]], "dim 3"),
     ],
 )
 def test_shapes_that_are_no_images(X, message):

@@ -55,6 +55,38 @@ MISTAKES = {
 }
 
 
+ITEMS = {
+    "None": (lambda photo: [None, None], r"a list of None: expected"),
+    "bytes": (lambda photo: [photo.read_bytes()], r"a list of bytes: decode them"),
+    "dicts": (lambda photo: [{"image": scene()}], r"a list of dicts: .*it has 'image'"),
+    "BytesIO": (lambda photo: [io.BytesIO(b"")], r"a list of open files: decode them"),
+    "pairs": (
+        lambda photo: [(scene(), 1)],
+        r"a list of tuples that begin with an .*item\[0\]",
+    ),
+    "Pillow pairs": (lambda photo: [(Image.fromarray(scene()), 1)], r"SliceDataset\(dataset\)"),
+    "paths in a list": (lambda photo: [[str(photo)]], r"give one list of paths"),
+    "table": (lambda photo: pd.DataFrame({"n": [1], "path": [str(photo)]}), r"X\['path'\]"),
+    "polars": (lambda photo: pl.DataFrame({"n": [1], "path": [str(photo)]}), r"X\['path'\]"),
+    "keys": (lambda photo: {"a": 1}.keys(), r"use list\(X\)"),
+}
+
+
+@pytest.mark.parametrize("mistake", ITEMS)
+def test_what_a_container_should_hold(mistake, photo):
+    make, message = ITEMS[mistake]
+    with pytest.raises(TypeError, match=rf"^KMeansFilterLearner got .*{message}"):
+        KMeansFilterLearner().fit(make(photo))
+
+
+def test_lists_of_numbers_and_a_column_of_paths(photo):
+    images = scene(20, 20).astype(float)[np.newaxis]
+    learner = KMeansFilterLearner(2, n_patches=50, max_iter=1, random_state=0)
+    expected = learner.fit(images).transform(images)
+    np.testing.assert_allclose(learner.fit(images.tolist()).transform(images.tolist()), expected)
+    assert learner.fit(np.array([[str(photo)]])).image_shape_ == (9, 12, 3)
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda each: type(each).__name__)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_what_to_type_instead(estimator, mistake, photo):
