@@ -49,7 +49,7 @@ for name, photo in zip(("china", "flower"), load_sample_images().images, strict=
 
 from sklearn_kmfeat import ImageFiles
 
-photos = ImageFiles.from_folder(root / "photos", size=96)
+photos = ImageFiles.from_folder(root / "photos", size=64)
 print(photos)
 print("sizes from", photos.sizes.min(axis=0), "to", photos.sizes.max(axis=0))
 print("read as", photos.format)
@@ -118,4 +118,4 @@ for folder in sorted((root / "clusters").iterdir()):
 # %%
 # New photographs find their group with the same model: one file is a list of one.
 
-print(model.predict(ImageFiles(photos.paths[:1], size=96, mode="RGB", dtype="uint16")))
+print(model.predict(ImageFiles(photos.paths[:1], size=64, mode="RGB", dtype="uint16")))

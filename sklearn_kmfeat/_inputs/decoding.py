@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageOps
 
 # The tag of EXIF that says how a camera was held, and its values for a quarter turn.
@@ -166,6 +167,8 @@ def scaled_size(shape: tuple[int, int], size: int | tuple[int, int] | None) -> t
 
 
 def _decoded_bytes(image, mode, size, own):
+    header = Header.of(image)  # before the image is decoded smaller, which rounds its sides
+    height, width = target = scaled_size((header.height, header.width), size)
     if own and size is not None and image.format == "JPEG":
         # JPEGs are decoded at a half, a quarter or an eighth in that part of the time; twice the
         # pixels that are wanted are left for a scaling that looks as if it began with all.
@@ -173,7 +176,6 @@ def _decoded_bytes(image, mode, size, own):
         image.draft(None, (2 * least, 2 * least))
     image = _on_white(ImageOps.exif_transpose(image))
     image = image if image.mode == mode else image.convert(mode)
-    height, width = target = scaled_size(image.size[::-1], size)
     if image.size[::-1] == target:
         return np.array(image)
     if isinstance(size, int):
@@ -211,14 +213,12 @@ def _scaled(planes, size):
     before, shape = planes.shape[1:], scaled_size(planes.shape[1:], size)
     if shape == before:
         return planes
-    # Imported here: it takes half as long as `import torch`.
-    from torchvision.transforms.v2 import functional
-
     scale = max(a / b for a, b in zip(shape, before, strict=True))
     whole = shape if isinstance(size, int) else [max(1, round(scale * side)) for side in before]
-    values = torch.from_numpy(planes.astype(np.float64))
-    values = functional.resize(values, list(whole), antialias=True)
-    return functional.center_crop(values, list(shape)).numpy()
+    values = torch.from_numpy(planes.astype(np.float64))[None]
+    values = F.interpolate(values, list(whole), mode="bilinear", antialias=True)[0].numpy()
+    top, left = ((a - b) // 2 for a, b in zip(whole, shape, strict=True))
+    return values[:, top : top + shape[0], left : left + shape[1]]
 
 
 def _planes(image):

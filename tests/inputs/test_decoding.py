@@ -260,6 +260,16 @@ def test_large_jpegs_are_decoded_smaller(tmp_path):
     assert only(path, size=(40, 40)).shape == (40, 40, 3)
 
 
+def test_sizes_of_large_jpegs_are_those_that_their_headers_tell(tmp_path):
+    """A quarter or an eighth of a side is rounded; what is read has the size that was foretold."""
+    for i, (height, width) in enumerate([(643, 481), (1001, 337), (777, 1003), (451, 1007)]):
+        saved(tmp_path / f"{i}.jpg", np.zeros((height, width, 3), np.uint8))
+    files = ImageFiles.from_folder(tmp_path)
+    for size in (*range(20, 61), (33, 47)):
+        some = files.in_size(size)
+        assert [image.shape[:2] for image in some] == [tuple(s) for s in some.sizes.tolist()]
+
+
 @pytest.mark.parametrize(
     ("shape", "size", "expected"),
     [
