@@ -16,7 +16,7 @@ from sklearn_kmfeat import ImageFiles, KMeansFilterLearner
 
 def bench_files(quick):
     """Fit and transform from JPEGs of 100 to 200 pixels, and the memory that both take."""
-    n_files, repetitions = (300, 3) if quick else (2000, 5)
+    n_files, repetitions = (300, 3) if quick else (2000, 3)
     learner = KMeansFilterLearner(64, pool="mean", n_patches=100_000, max_iter=10, random_state=0)
     with tempfile.TemporaryDirectory() as folder:
         paths = photographs(Path(folder), n_files)

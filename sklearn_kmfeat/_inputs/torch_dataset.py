@@ -30,14 +30,16 @@ class DatasetSource(ImageSource):
     dataset : torch Dataset, or skorch's SliceDataset
         Its items are images, tuples that begin with one, or dicts that hold one: PIL images,
         arrays (H, W) or (H, W, C), or tensors (C, H, W).
+    first : item or None, default=None
+        That at 0, where it was read already.
     """
 
     sizes_known = False
     varies = True
     seen_when_read = True
 
-    def __init__(self, dataset: Dataset):
-        first = _as_tensor(_item(dataset, 0), 0)
+    def __init__(self, dataset: Dataset, first: Any = None):
+        first = _as_tensor(_item(dataset, 0) if first is None else first, 0)
         # NumPy has no bfloat16; its values are those of float32.
         dtype = torch.float32 if first.dtype == torch.bfloat16 else first.dtype
         pixels = torch.empty(0, dtype=dtype).numpy().dtype
@@ -119,9 +121,10 @@ def dataset_source(X: Dataset, request: Request) -> DatasetSource:
             "A Dataset with a length of at least one, whose items have numbers, is needed, "
             f"got {type(X).__name__}{folder}."
         )
-    source = DatasetSource(X)
+    first = _item(X, 0)
     if not request.known_shape:
-        _check_axes(_image_of(_item(X, 0)), request)
+        _check_axes(_image_of(first), request)
+    source = DatasetSource(X, first)
     shape = request.image_shape
     if (
         shape is not None
