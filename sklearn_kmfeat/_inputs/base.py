@@ -110,17 +110,10 @@ class ImageSource(ABC):
         """(height, width) of enough images to know what sizes there are."""
         return self.sizes
 
-    def covering(self, size: tuple[int, int]) -> "ImageSource":
-        """A source of the same images that scales and cuts them to a size while it reads them.
+    def in_size(self, size: int | tuple[int, int]) -> "ImageSource":
+        """A source of the same images that scales them while it reads them.
 
-        This one, where it cannot.
-        """
-        return self
-
-    def at_most(self, side: int) -> "ImageSource":
-        """A source of the same images that reads them with at most so many pixels a side.
-
-        This one, where it cannot.
+        To at most so many pixels a side, or cut to height and width. This one, where it cannot.
         """
         return self
 

@@ -41,6 +41,9 @@ class Pictures(Protocol):
     def in_size(self, size: int | tuple[int, int]) -> Self:
         """The same images, scaled and cut to a size."""
 
+    def in_colours(self) -> Self:
+        """The same images, in colours."""
+
 
 class PillowImages:
     """Pillow images, opened or decoded, as `Pictures`.
@@ -142,15 +145,8 @@ class PictureSource(ImageSource):
         (block,) = self.blocks([index])
         return block
 
-    def covering(self, size):
+    def in_size(self, size):
         """A source that scales while it decodes, if the files have no size yet."""
-        return self._in_size(size)
-
-    def at_most(self, side):
-        """A source that scales while it decodes, if the files have no size yet."""
-        return self._in_size(side)
-
-    def _in_size(self, size):
         if self.pictures.size is not None:
             return self
         source = PictureSource(self.pictures.in_size(size), self.threads)

@@ -290,16 +290,8 @@ class ImageFiles(Sequence):
 
     def __repr__(self):
         n = f"{len(self):,} file" + "s" * (len(self) != 1)
-        given = {"mode": self.mode, "size": self.size, "dtype": self.dtype}
-        return (
-            ", ".join(
-                [
-                    f"{type(self).__name__}({n}",
-                    *(f"{name}={value!r}" for name, value in given.items()),
-                ]
-            )
-            + ")"
-        )
+        given = f"mode={self.mode!r}, size={self.size!r}, dtype={self.dtype!r}"
+        return f"{type(self).__name__}({n}, {given})"
 
     def _skip_unreadable(self):
         """Leave out what cannot be decoded; a header alone does not tell that a file is cut off."""
@@ -368,10 +360,10 @@ def _listed(reasons):
 
 def _as_paths(paths):
     if isinstance(paths, PATHS):
-        what = "from_folder(...)" if os.path.isdir(paths) else f"ImageFiles([{os.fspath(paths)!r}])"
+        path = os.fspath(paths)
+        what = f"from_folder({path!r})" if os.path.isdir(path) else f"ImageFiles([{path!r}])"
         raise TypeError(
-            f"ImageFiles takes a list of paths, got the single path {os.fspath(paths)!r}: use "
-            f"{what.replace('...', repr(os.fspath(paths)))}."
+            f"ImageFiles takes a list of paths, got the single path {path!r}: use {what}."
         )
     items = items_of(paths)
     paths = items if items is not None else list(paths) if isinstance(paths, Iterable) else [paths]

@@ -15,8 +15,6 @@ _FACTOR = 40
 # A range with so large a share below zero has another zero than one that begins there; less is what
 # smooth scaling of images leaves there.
 _BELOW_ZERO = 0.2
-
-
 # So many images, all without a pixel below zero, are not of a range with half of it there.
 _SEVERAL = 8
 

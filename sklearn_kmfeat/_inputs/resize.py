@@ -95,7 +95,7 @@ def in_one_size(source: ImageSource, size: tuple[int, int]) -> ImageSource:
         again, is resized once, into bytes where all images are bytes, otherwise into float32, if
         this takes an eighth of the machine's memory at most; and otherwise each time it is read.
     """
-    source = source.covering(size)
+    source = source.in_size(size)
     if source.shape is not None and not source.decodes:
         return source
     in_bytes = source.pixel_dtype == np.uint8

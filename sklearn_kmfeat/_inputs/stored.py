@@ -13,8 +13,8 @@ from .arrays import ArraySource, shape_of_images
 from .request import Request, check_dtype
 from .values import UNSEEN, ValueRange, checked_range
 
-# From this share of the rows between the first and the last on, all of them are read at once: a
-# list of rows takes libraries for files longer than four times as many in one piece.
+# From this share of the rows between the first and the last on, all of them are read at once, in
+# at most four times the memory: h5py reads a list of rows one by one.
 _DENSE = 0.25
 
 

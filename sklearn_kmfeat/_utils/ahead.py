@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
 
-# On two cores two threads decode 1.8 times as fast as one, four as fast as two; with more cores
-# than that, the network or the encoder, which have them too, waits for no more than these.
+# On two cores two threads decode small JPEGs 1.4 times as fast as one, and four no faster. With
+# more cores, some are left for the network or the encoder that waits for the images.
 _MOST_THREADS = 4
 
 

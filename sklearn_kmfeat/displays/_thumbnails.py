@@ -101,7 +101,7 @@ def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
     if not is_array or items_of(X) is not None or isinstance(X, ImageFiles):
         source = check_images(Display(), X, image_shape=image_shape, needs_sizes=False)
         # Twice what is drawn: files are decoded in a fraction of the time.
-        return source.at_most(2 * LARGEST_SIDE)
+        return source.in_size(2 * LARGEST_SIDE)
     if len(X.shape) == 2:
         return rows_as_images(X, image_shape)
     check_shape(X.shape)

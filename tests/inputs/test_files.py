@@ -1,8 +1,8 @@
 """Files and Pillow images as X: the same numbers as from arrays, within a bounded memory."""
 
+import pickle
 import threading
 
-import joblib
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +18,6 @@ from sklearn_kmfeat import (
 )
 from sklearn_kmfeat._inputs import files as module
 from sklearn_kmfeat._inputs.check import check_images
-from sklearn_kmfeat._inputs.files import PictureSource
 from sklearn_kmfeat._inputs.items import items_of
 from small import ARRAYS_IN_LISTS, ESTIMATORS, FORMS, SMALL, assert_same_fit, opened
 
@@ -212,7 +211,11 @@ def test_what_is_too_large_to_keep_is_read_again(files, monkeypatch):
     np.testing.assert_array_equal(deep.fit(files).labels_, expected)
 
 
-def test_sources_pickle_without_reading(files):
-    source = PictureSource(files, threads=True)
-    restored = joblib.hash(source), source
-    assert restored[1].n_images == 12
+def test_sources_pickle_without_reading(files, photos, monkeypatch):
+    source = check_images(ESTIMATORS[0], files)
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFiles, "read", lambda self, i: 1 / 0)
+        pickled = pickle.dumps(source)
+    assert len(pickled) < photos.nbytes / 2
+    read = pickle.loads(pickled).read(slice(None))
+    np.testing.assert_array_equal(read.numpy(), photos)
