@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, column_or_1d, get_tags
@@ -32,6 +33,8 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         gets `X` as it is: images where it takes images. Only rows of numbers are cast to the
         type of its `cluster_centers_` (or `means_`) in `predict`, as KMeans refuses any other,
         so that a model fitted on uint8 or float32 takes float64 and the other way round.
+        Clusters that were found before, on more images, stay as they are in a
+        :class:`~sklearn.frozen.FrozenEstimator`.
 
     strategy : {"majority", "hungarian"}, default="majority"
         How clusters and classes are matched, see
@@ -104,7 +107,7 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         self._check_parameters()
         y, known = self._check_y(X, y)
 
-        clusterer = clone(self.clusterer).fit(X)
+        clusterer = _fit(clone(self.clusterer), X)
         labels = _clusters_of(clusterer, X)
         match = match_clusters(y, labels[known], self.strategy)
         classes, shares, overall = _class_shares(y, labels[known])
@@ -243,12 +246,19 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         return y, known
 
 
+def _fit(clusterer, X):
+    # A FrozenEstimator asks for y, though it looks at nothing.
+    return clusterer.fit(X, None) if isinstance(clusterer, FrozenEstimator) else clusterer.fit(X)
+
+
 def _clusters_of(clusterer, X):
     return one_cluster_per_sample(_predict(clusterer, X), type(clusterer).__name__)
 
 
 def _predict(clusterer, X):
     """Predict, with features of one type at the end of a Pipeline whatever type came in."""
+    if isinstance(clusterer, FrozenEstimator):
+        return _predict(clusterer.estimator, X)
     if not isinstance(clusterer, Pipeline):
         return clusterer.predict(_as_type_of_centers(clusterer, X))
     for _, step in clusterer.steps[:-1]:
@@ -323,7 +333,9 @@ def _class_shares(y, labels):
 
 
 def centers_of(clusterer: Any) -> Any:
-    """Find the cluster centers of a clusterer or of the last step of a Pipeline, if any."""
+    """Find the cluster centers of a clusterer, frozen or at the end of a Pipeline, if any."""
+    if isinstance(clusterer, FrozenEstimator):
+        return centers_of(clusterer.estimator)
     if isinstance(clusterer, Pipeline):
         return centers_of(clusterer[-1])
     centers = getattr(clusterer, "cluster_centers_", None)

@@ -8,6 +8,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import (
@@ -184,6 +185,23 @@ def test_hungarian_pairs_with_another_class_than_the_most_probable(images):
 
 
 @pytest.mark.parametrize("through_pipeline", [False, True])
+def test_clusters_found_before(blobs, through_pipeline):
+    X, y = blobs
+    clusterer = KMeans(n_clusters=4, n_init=10, random_state=0)
+    if through_pipeline:
+        clusterer = make_pipeline(PCA(1), clusterer)
+    clusterer.fit(X)
+    frozen = ClusterClassifier(FrozenEstimator(clusterer))
+    inner = np.abs(X[:, 0]) < 8.5
+    model = frozen.fit(X[inner].astype(np.float32), y[inner])
+    assert model.clusterer_.estimator is clusterer
+    assert sorted(model.match_) == [0, 1, 2, 3]  # two of them have no image here
+    np.testing.assert_array_equal(model.predict(X.astype(np.float32)), y)
+    in_pipeline = make_pipeline(StandardScaler(with_mean=False, with_std=False), frozen.clusterer)
+    np.testing.assert_array_equal(ClusterClassifier(in_pipeline).fit(X, y).predict(X), y)
+
+
+@pytest.mark.parametrize("through_pipeline", [False, True])
 def test_clusters_without_labels_take_the_shares_of_the_nearest(blobs, through_pipeline):
     X, y = blobs
     outer = np.abs(X[:, 0]) > 8.5
@@ -205,6 +223,18 @@ def test_clusters_without_labels_or_centers_take_the_shares_of_all(blobs):
     model = ClusterClassifier(GaussianMixture(4, n_init=5, random_state=0)).fit(X, y)
     found = model.predict_proba([[-9, 0], [-8, 0], [8, 0], [9, 0]])
     np.testing.assert_allclose(found, [[0.375, 0.625], [0.75, 0.25], [0, 1], [0.375, 0.625]])
+
+
+def test_a_cluster_that_appears_later_takes_the_shares_of_all():
+    class FirstColumn(BrightnessClusterer):
+        def predict(self, X):
+            return np.asarray(X)[:, 0].astype(int)
+
+    model = ClusterClassifier(FirstColumn()).fit([[0], [0], [0], [1]], ["b", "b", "a", "a"])
+    np.testing.assert_allclose(
+        model.predict_proba([[2], [1], [0]]), [[1 / 2, 1 / 2], [1, 0], [1 / 3, 2 / 3]]
+    )
+    assert model.predict([[2], [1], [0]]).tolist() == ["a", "a", "b"]
 
 
 def test_a_labelled_cluster_stands_for_itself_beside_an_equal_center():
