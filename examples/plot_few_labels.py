@@ -85,11 +85,11 @@ ridge = RidgeClassifierCV(alphas=np.logspace(0, 4, 9))
 # Clusters, named by the labelled ones
 # ------------------------------------
 #
-# One image of a class does not show a classifier how the others vary. Clusters do, as they are found
-# in all images: :class:`~sklearn_kmfeat.ClusterClassifier` only gives each the name of its labelled
-# images, and a cluster without any takes the name of the nearest cluster that has one. Before, a
-# :class:`~sklearn_kmfeat.NeighborAverager` moves neighbours together. The clusters are frozen here,
-# so that they are found once and not again for each choice of labels.
+# One image of a class does not show a classifier how the others vary. Clusters do, as they are
+# found in all images: :class:`~sklearn_kmfeat.ClusterClassifier` only gives each the name of its
+# labelled images, and a cluster without any takes the name of the nearest cluster that has one.
+# Before, a :class:`~sklearn_kmfeat.NeighborAverager` moves neighbours together. The clusters are
+# frozen here, so that they are found once and not again for each choice of labels.
 
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
