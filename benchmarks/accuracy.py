@@ -3,8 +3,9 @@
 Each study has one table or several. A table is a module beside this one, `_TABLE.py`, with a
 `TITLE`, a function `run(quick)` that returns the rows and, if it wants, a function `remarks(rows)`.
 A table may also be run by its own name. The full sets are read
-with `fetch_cifar10` and `fetch_mnist` (from the folder named by SKLEARN_KMFEAT_DATA); `--quick`
-runs on the samples in the package. Tables are written to `results/`.
+with `fetch_cifar10` and `fetch_mnist` (from the folder named by SKLEARN_KMFEAT_DATA), Fashion-MNIST
+where torchvision keeps it in the same folder; `--quick` runs on the samples in the package. Tables
+are written to `results/`.
 """
 
 import argparse
@@ -17,6 +18,7 @@ STUDIES = {
     "mnist": ("mnist",),
     "conv": ("conv_filters", "conv_layers", "conv_labels"),
     "deep": ("deep_clusters", "deep_probes"),
+    "clusters": ("few_labels",),
 }
 TABLES = {table: (table,) for tables in STUDIES.values() for table in tables}
 

@@ -109,11 +109,10 @@ plt.show()
 # drowning the others.
 
 from sklearn.decomposition import PCA
-from sklearn.neighbors import kneighbors_graph
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, Normalizer, normalize
+from sklearn.preprocessing import FunctionTransformer, Normalizer
 
-from sklearn_kmfeat import BagOfPatches
+from sklearn_kmfeat import BagOfPatches, NeighborAverager
 
 describe = make_pipeline(
     BagOfPatches(n_words=50, pool_grid=3, n_patches=50_000, random_state=0),
@@ -125,17 +124,14 @@ words = describe.fit_transform(images)
 
 # %%
 # One more step uses that two images of a class have neighbours in common, or neighbours of
-# neighbours, even when they look nothing alike: replace each row by the mean of itself and its ten
-# nearest neighbours, and repeat. What is connected by many short ways moves together, and k-means
-# then has an easy task.
+# neighbours, even when they look nothing alike: :class:`~sklearn_kmfeat.NeighborAverager` replaces
+# each row by the mean of itself and its ten nearest neighbours, and repeats. What is connected by
+# many short paths moves together, and k-means then has an easy task. It is so for digits, where the
+# nearest neighbours of an image are nearly always of its class; of photographs they are not, and
+# averaging does little for them.
 
-neighbours = kneighbors_graph(words, n_neighbors=10, include_self=False)
-neighbours.setdiag(1)
-neighbours = normalize(neighbours, norm="l1")
-smoothed = words
-for _ in range(10):
-    smoothed = neighbours @ smoothed
-smoothed = normalize(smoothed)
+smooth = make_pipeline(NeighborAverager(n_neighbors=10, n_iter=10), Normalizer())
+smoothed = smooth.fit_transform(words)
 
 found = {}
 for name, rows in {"words": words, "smoothed words": smoothed}.items():

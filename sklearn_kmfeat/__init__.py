@@ -10,6 +10,7 @@ from ._dictionary.kmeans_filter_learner import KMeansFilterLearner
 from ._dictionary.patch_extractor import PatchExtractor
 from ._dictionary.zca_whitener import ZCAWhitener
 from ._inputs.image_files import ImageFiles
+from ._neighbor_averager import NeighborAverager
 from ._to_torch import to_torch
 from .displays import (
     ClusterGalleryDisplay,
@@ -41,6 +42,7 @@ __all__ = [
     "HistoryDisplay",
     "ImageFiles",
     "KMeansFilterLearner",
+    "NeighborAverager",
     "PatchExtractor",
     "ZCAWhitener",
     "clustering_accuracy_score",

@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, column_or_1d, get_tags
@@ -13,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._utils.labels import of_one_type, read_labels, refuse_unknown, to_numpy
 from ._utils.version import Versioned
-from .metrics import STRATEGIES, match_clusters, purity_score
+from .metrics import STRATEGIES, contingency_table, match_clusters, purity_score
 
 
 class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -32,6 +33,8 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         gets `X` as it is: images where it takes images. Only rows of numbers are cast to the
         type of its `cluster_centers_` (or `means_`) in `predict`, as KMeans refuses any other,
         so that a model fitted on uint8 or float32 takes float64 and the other way round.
+        Clusters that were found before, on more images, stay as they are in a
+        :class:`~sklearn.frozen.FrozenEstimator`.
 
     strategy : {"majority", "hungarian"}, default="majority"
         How clusters and classes are matched, see
@@ -74,6 +77,9 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
     >>> classifier = ClusterClassifier(KMeans(n_clusters=3, random_state=0)).fit(X, y)
     >>> classifier.score(X[:30], y[:30])
     1.0
+    >>> classifier.predict_proba(X[:2])
+    array([[0., 1., 0.],
+           [0., 1., 0.]])
     """
 
     def __init__(self, clusterer, strategy="majority"):
@@ -101,17 +107,20 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         self._check_parameters()
         y, known = self._check_y(X, y)
 
-        clusterer = clone(self.clusterer).fit(X)
+        clusterer = _fit(clone(self.clusterer), X)
         labels = _clusters_of(clusterer, X)
-        default = _most_frequent(y)
         match = match_clusters(y, labels[known], self.strategy)
-        match = _complete(match, labels, centers_of(clusterer), default)
+        classes, shares, overall = _class_shares(y, labels[known])
+        default = classes.tolist()[overall.argmax()]
+        stand_ins = _stand_ins(match, labels, centers_of(clusterer))
         fitted = {
             "clusterer_": clusterer,
-            "classes_": np.unique(y),
+            "classes_": classes,
             "purity_": purity_score(y, labels[known]),
-            "match_": match,
+            "match_": {k: match.get(near, default) for k, near in stand_ins.items()},
             "_default_class": default,
+            "_shares": np.stack([shares.get(near, overall) for near in stand_ins.values()]),
+            "_overall_shares": overall,
         }
         self.__dict__.update(fitted)
         return self
@@ -132,6 +141,36 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         check_is_fitted(self)
         clusters, index = np.unique(_clusters_of(self.clusterer_, X), return_inverse=True)
         return self.classes_[self._places_of(clusters.tolist())][index]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Estimate probabilities: the shares of the classes in the cluster of each sample.
+
+        These are the shares of the labelled samples of `fit`, as in a leaf of a decision tree:
+        with few labels in a cluster they are coarse, and zero for a class that no label showed.
+        :class:`~sklearn.calibration.CalibratedClassifierCV` and the metrics that need scores,
+        such as ``roc_auc_ovr``, take them.
+
+        With ``strategy="majority"``, the largest share of a sample is that of the class that
+        `predict` gives, the first of equally large ones. With ``"hungarian"`` it need not be:
+        the class that a cluster is paired with may be a smaller part of it.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or list of images
+            The samples, in any form that the clusterer takes.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            One column for each of `classes_`; rows sum to 1. A cluster without a labelled sample
+            has the shares of the cluster that it takes its class from, see `match_`, or those of
+            all labelled samples, where it has the most frequent class.
+        """
+        check_is_fitted(self)
+        clusters, index = np.unique(_clusters_of(self.clusterer_, X), return_inverse=True)
+        rows = dict(zip(self.match_, self._shares, strict=True))
+        shares = [rows.get(cluster, self._overall_shares) for cluster in clusters.tolist()]
+        return np.stack(shares)[index]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the samples whose class is predicted.
@@ -207,12 +246,19 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         return y, known
 
 
+def _fit(clusterer, X):
+    # A FrozenEstimator asks for y, though it looks at nothing.
+    return clusterer.fit(X, None) if isinstance(clusterer, FrozenEstimator) else clusterer.fit(X)
+
+
 def _clusters_of(clusterer, X):
     return one_cluster_per_sample(_predict(clusterer, X), type(clusterer).__name__)
 
 
 def _predict(clusterer, X):
     """Predict, with features of one type at the end of a Pipeline whatever type came in."""
+    if isinstance(clusterer, FrozenEstimator):
+        return _predict(clusterer.estimator, X)
     if not isinstance(clusterer, Pipeline):
         return clusterer.predict(_as_type_of_centers(clusterer, X))
     for _, step in clusterer.steps[:-1]:
@@ -264,13 +310,32 @@ def _is_minus_one(y):
     return np.array([label == -1 and not two_classes for label in labels], dtype=bool)
 
 
-def _most_frequent(y):
-    classes, counts = np.unique(y, return_counts=True)
-    return classes[counts.argmax()]
+def _class_shares(y, labels):
+    """Find how the labelled samples of each cluster divide into classes.
+
+    Parameters
+    ----------
+    y, labels : ndarray of shape (n,)
+        Classes and clusters.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+    shares : dict of cluster to ndarray of shape (n_classes,)
+    overall : ndarray of shape (n_classes,)
+        Of all samples.
+    """
+    classes, clusters, contingency = contingency_table(y, labels, None)
+    counts = contingency.toarray().T.astype(float)
+    shares = counts / counts.sum(1, keepdims=True)
+    overall = counts.sum(0) / counts.sum()
+    return classes, dict(zip(clusters.tolist(), shares, strict=True)), overall
 
 
 def centers_of(clusterer: Any) -> Any:
-    """Find the cluster centers of a clusterer or of the last step of a Pipeline, if any."""
+    """Find the cluster centers of a clusterer, frozen or at the end of a Pipeline, if any."""
+    if isinstance(clusterer, FrozenEstimator):
+        return centers_of(clusterer.estimator)
     if isinstance(clusterer, Pipeline):
         return centers_of(clusterer[-1])
     centers = getattr(clusterer, "cluster_centers_", None)
@@ -329,13 +394,15 @@ def _named_like(X, rows):
     return rows
 
 
-def _complete(match, labels, centers, default_class):
-    """Give the clusters that hold no labelled sample a class, too."""
+def _stand_ins(match, labels, centers):
+    """Say which labelled cluster each cluster takes its class from; without one, itself."""
     clusters = np.unique(labels)
-    if _number_rows_of(clusters, centers):
-        return _complete_by_centers(match, centers)
-    default = np.asarray(default_class).item()
-    return {cluster: match.get(cluster, default) for cluster in clusters.tolist()}
+    if not _number_rows_of(clusters, centers):
+        return {cluster: cluster for cluster in clusters.tolist()}
+    labelled = np.array(list(match))
+    nearest = labelled[pairwise_distances_argmin(centers, centers[labelled])].tolist()
+    # Of two equal centers the first is the nearest to both: a labelled cluster stands for itself.
+    return {k: k if k in match else near for k, near in enumerate(nearest)}
 
 
 def _number_rows_of(clusters, centers):
@@ -343,10 +410,3 @@ def _number_rows_of(clusters, centers):
     if centers is None or clusters.dtype.kind not in "iu":
         return False
     return clusters[0] >= 0 and clusters[-1] < centers.shape[0]
-
-
-def _complete_by_centers(match, centers):
-    """Give every center the class of the nearest center that has one."""
-    labelled = np.array(list(match))
-    nearest = labelled[pairwise_distances_argmin(centers, centers[labelled])].tolist()
-    return {k: match.get(k, match[near]) for k, near in enumerate(nearest)}

@@ -20,6 +20,7 @@ ARROWS = {
     "_dictionary": {"_inputs", "_core", "_utils"},
     "_deep_cluster": {"_inputs", "_core", "_utils", "metrics"},
     "_cluster_classifier": {"metrics", "_utils"},
+    "_neighbor_averager": {"_utils"},
     "_to_torch": {"_dictionary", "_deep_cluster", "_cluster_classifier", "_core", "_utils"},
     "displays": {"_cluster_classifier", "metrics", "_inputs", "_utils"},
     "": {
@@ -27,6 +28,7 @@ ARROWS = {
         "_deep_cluster",
         "_dictionary",
         "_inputs",
+        "_neighbor_averager",
         "_to_torch",
         "displays",
         "metrics",

@@ -4,17 +4,26 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClusterMixin, clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import DBSCAN, KMeans
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_iris, make_blobs
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import log_loss
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedKFold,
+    cross_val_predict,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from sklearn_kmfeat._cluster_classifier import ClusterClassifier
+from sklearn_kmfeat._cluster_classifier import ClusterClassifier, _stand_ins
 from sklearn_kmfeat.metrics import match_clusters, purity_score
 
 
@@ -140,6 +149,120 @@ def test_a_cluster_that_appears_in_predict_takes_the_most_frequent_class(images)
     model = ClusterClassifier(BrightnessClusterer()).fit(X[:5], ["b", "a", "b", "a", "b"])
     assert model.match_ == {0: "b"}
     assert model.predict(X[5:]).tolist() == ["b"] * 5
+    np.testing.assert_allclose(model.predict_proba(X[5:]), [[0.4, 0.6]] * 5)
+
+
+def test_probabilities_are_shares_of_classes(images):
+    X, _ = images  # five dark, five light
+    y = ["b", "b", "c", "a", "b", "a", "c", "a", "c", "d"]
+    model = ClusterClassifier(BrightnessClusterer()).fit(X, y)
+    expected = np.repeat([[0.2, 0.6, 0.2, 0.0], [0.4, 0.0, 0.4, 0.2]], 5, axis=0)
+    np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-12)
+    assert model.predict(X[[0, 5]]).tolist() == ["b", "a"]  # of equal shares the first
+
+
+@pytest.mark.parametrize("n_labels", [3, 20, 80])
+@pytest.mark.parametrize("clusterer", [KMeans(9, random_state=0), GaussianMixture(9)])
+def test_the_most_probable_class_is_predicted(blobs, n_labels, clusterer):
+    X, _ = blobs
+    # Four classes at random: many ties, and clusters without a label.
+    y = np.random.RandomState(n_labels).permutation(np.arange(80) % 4)
+    y[n_labels:] = -1
+    model = ClusterClassifier(clusterer).fit(X, y)
+    X = np.concatenate([X, X + 0.3])
+    found = model.predict_proba(X)
+    assert found.shape == (160, len(model.classes_))
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(model.classes_[found.argmax(1)], model.predict(X))
+
+
+def test_hungarian_pairs_with_another_class_than_the_most_probable(images):
+    X, _ = images
+    y = np.array(["a", "a", "a", "a", "b", "a", "a", "a", "b", "b"])
+    model = ClusterClassifier(BrightnessClusterer(), strategy="hungarian").fit(X, y)
+    assert model.predict(X[[0, 5]]).tolist() == ["a", "b"]
+    np.testing.assert_allclose(model.predict_proba(X[[0, 5]]), [[0.8, 0.2], [0.6, 0.4]])
+
+
+@pytest.mark.parametrize("through_pipeline", [False, True])
+def test_clusters_found_before(blobs, through_pipeline):
+    X, y = blobs
+    clusterer = KMeans(n_clusters=4, n_init=10, random_state=0)
+    if through_pipeline:
+        clusterer = make_pipeline(PCA(1), clusterer)
+    clusterer.fit(X)
+    frozen = ClusterClassifier(FrozenEstimator(clusterer))
+    inner = np.abs(X[:, 0]) < 8.5
+    model = frozen.fit(X[inner].astype(np.float32), y[inner])
+    assert model.clusterer_.estimator is clusterer
+    assert sorted(model.match_) == [0, 1, 2, 3]  # two of them have no image here
+    np.testing.assert_array_equal(model.predict(X.astype(np.float32)), y)
+    in_pipeline = make_pipeline(StandardScaler(with_mean=False, with_std=False), frozen.clusterer)
+    np.testing.assert_array_equal(ClusterClassifier(in_pipeline).fit(X, y).predict(X), y)
+
+
+@pytest.mark.parametrize("through_pipeline", [False, True])
+def test_clusters_without_labels_take_the_shares_of_the_nearest(blobs, through_pipeline):
+    X, y = blobs
+    outer = np.abs(X[:, 0]) > 8.5
+    y[~outer & (y == 3)] = np.where(np.arange(20) < 15, 3, 5)
+    y[outer] = -1
+    clusterer = KMeans(n_clusters=4, n_init=10, random_state=0)
+    if through_pipeline:
+        clusterer = make_pipeline(PCA(1), clusterer)
+    model = ClusterClassifier(clusterer).fit(X, y)
+    found = model.predict_proba([[-9, 0], [-8, 0], [8, 0], [9, 0]])
+    np.testing.assert_allclose(found, [[0.75, 0.25], [0.75, 0.25], [0, 1], [0, 1]])
+
+
+def test_clusters_without_labels_or_centers_take_the_shares_of_all(blobs):
+    X, y = blobs
+    outer = np.abs(X[:, 0]) > 8.5
+    y[~outer & (y == 3)] = np.where(np.arange(20) < 15, 3, 5)
+    y[outer] = -1
+    model = ClusterClassifier(GaussianMixture(4, n_init=5, random_state=0)).fit(X, y)
+    found = model.predict_proba([[-9, 0], [-8, 0], [8, 0], [9, 0]])
+    np.testing.assert_allclose(found, [[0.375, 0.625], [0.75, 0.25], [0, 1], [0.375, 0.625]])
+
+
+def test_a_cluster_that_appears_later_takes_the_shares_of_all():
+    class FirstColumn(BrightnessClusterer):
+        def predict(self, X):
+            return np.asarray(X)[:, 0].astype(int)
+
+    model = ClusterClassifier(FirstColumn()).fit([[0], [0], [0], [1]], ["b", "b", "a", "a"])
+    np.testing.assert_allclose(
+        model.predict_proba([[2], [1], [0]]), [[1 / 2, 1 / 2], [1, 0], [1 / 3, 2 / 3]]
+    )
+    assert model.predict([[2], [1], [0]]).tolist() == ["a", "a", "b"]
+
+
+def test_a_labelled_cluster_stands_for_itself_beside_an_equal_center():
+    assert _stand_ins({0: "a", 1: "b"}, np.array([0, 1]), np.zeros((2, 1))) == {0: 0, 1: 1}
+
+
+def test_scorers_and_calibration_take_the_probabilities():
+    X, y = load_iris(return_X_y=True)
+    model = ClusterClassifier(KMeans(6, n_init=5, random_state=0))
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    for name in ("roc_auc_ovr", "roc_auc_ovo", "neg_brier_score"):
+        scores = cross_val_score(model, X, y, cv=folds, scoring=name)
+        assert scores.mean() > (-0.2 if name == "neg_brier_score" else 0.95)
+    found = cross_val_predict(model, X, y, cv=folds, method="predict_proba")
+    np.testing.assert_allclose(found.sum(1), 1)
+    assert np.isfinite(log_loss(y, found))
+    two = cross_val_score(model, X[50:], y[50:], cv=folds, scoring="roc_auc")
+    assert two.mean() > 0.9
+    calibrated = CalibratedClassifierCV(model, cv=folds).fit(X, y)
+    assert calibrated.score(X, y) > 0.85
+    again = SelfTrainingClassifier(model).fit(X, np.where(np.arange(150) % 5, -1, y))
+    assert again.score(X, y) > 0.8
+
+
+def test_probabilities_of_images(images):
+    X, y = images
+    model = ClusterClassifier(BrightnessClusterer()).fit(list(X), y)
+    np.testing.assert_array_equal(model.predict_proba(list(X[[0, 5]])), [[0, 1], [1, 0]])
 
 
 @pytest.mark.parametrize("unknown", [None, -1])

@@ -18,6 +18,7 @@ from sklearn_kmfeat import (
     ConvKMeans,
     DeepClusterEstimator,
     KMeansFilterLearner,
+    NeighborAverager,
     PatchExtractor,
     ZCAWhitener,
 )
@@ -47,6 +48,7 @@ PLAIN = {
         )
         for method in ("random", "correlation", "supervised")
     },
+    "NeighborAverager": NeighborAverager(n_neighbors=3),
     "ClusterClassifier": ClusterClassifier(KMeans(n_clusters=3, random_state=0)),
     "reset": DeepClusterEstimator(n_clusters=2, head="reset", **DEEP),
     "prototypes": DeepClusterEstimator(n_clusters=2, head="prototypes", **DEEP),

@@ -127,6 +127,33 @@ def test_probes_on_a_handful_of_digits(benchmark_module):
     assert 0 <= row["result"] <= 1
 
 
+def test_few_labels_on_a_handful_of_digits(benchmark_module):
+    few = benchmark_module("_few_labels")
+    images, digits = load_mnist_sample(return_X_y=True)
+    chosen = few._labelled(digits[:300], 0)
+    assert [len(index) for index in chosen.values()] == [10, 100, 300, 300]
+    assert sorted(digits[chosen[10]]) == list(range(10))
+    assert set(chosen[10]) < set(chosen[100]) < set(chosen[500])
+    data = images[:300], images[300:500], digits[:300], digits[300:500]
+    rows = few.dictionary("digits", data, range(1), quick=True)
+    found = {row["by"]: row for row in rows}
+    assert found["filters, ridge CV"]["100"] > 0.7
+    assert found["filters, SVM"]["10"] is None
+    assert {row["of"] for row in rows} == {"digits"}
+
+
+def test_small_network_learns_from_labels_alone(benchmark_module):
+    network = benchmark_module("_small_cnn").SmallCNN(80, width=8)
+    images, digits = load_mnist_sample(return_X_y=True)
+    before = torch.random.get_rng_state()
+    network.fit(images[:300], digits[:300])
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert network.score(images[300:600], digits[300:600]) > 0.5
+    colours = load_cifar10_sample()
+    network = network.set_params(n_steps=3, flip=True).fit(colours.images[:40], colours.target[:40])
+    assert network.predict(colours.images[:12]).shape == (12,)
+
+
 def test_epochs_of_the_speed_benchmark(benchmark_module):
     speed = benchmark_module("_deep_speed")
     ours, theirs = speed.epochs(load_mnist_sample().images[:120], "small", "cpu", 1)

@@ -21,6 +21,7 @@ from sklearn_kmfeat import (
     ConvKMeans,
     DeepClusterEstimator,
     KMeansFilterLearner,
+    NeighborAverager,
     ZCAWhitener,
 )
 from small import ESTIMATORS
@@ -40,6 +41,9 @@ MORE = {
     "classifier": ClusterClassifier(DEEP),
     "pipeline": make_pipeline(
         KMeansFilterLearner(4, n_patches=200, **SMALL), KMeans(2, n_init=1, random_state=0)
+    ),
+    "neighbours": make_pipeline(
+        KMeansFilterLearner(4, n_patches=200, **SMALL), NeighborAverager(3, 2)
     ),
 }
 ALL = {type(each).__name__: each for each in ESTIMATORS} | MORE
