@@ -1,6 +1,7 @@
 """Features for images, learned without labels, as scikit-learn estimators."""
 
 from ._cluster_classifier import ClusterClassifier
+from ._consensus.consensus_clusterer import ConsensusClusterer
 from ._deep_cluster import DeepClusterEstimator
 from ._dictionary.bag_of_patches import BagOfPatches
 from ._dictionary.channel_connections import ChannelConnections
@@ -18,6 +19,7 @@ from .displays import (
     EmbeddingDisplay,
     FilterDisplay,
     HistoryDisplay,
+    StabilityDisplay,
 )
 from .metrics import (
     clustering_accuracy_score,
@@ -33,6 +35,7 @@ __all__ = [
     "ChannelConnections",
     "ClusterClassifier",
     "ClusterGalleryDisplay",
+    "ConsensusClusterer",
     "ContingencyDisplay",
     "ContrastNormalizer",
     "ConvKMeans",
@@ -44,6 +47,7 @@ __all__ = [
     "KMeansFilterLearner",
     "NeighborAverager",
     "PatchExtractor",
+    "StabilityDisplay",
     "ZCAWhitener",
     "clustering_accuracy_score",
     "filter_redundancy",

@@ -108,7 +108,7 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         y, known = self._check_y(X, y)
 
         clusterer = _fit(clone(self.clusterer), X)
-        labels = _clusters_of(clusterer, X)
+        labels = clusters_of(clusterer, X)
         match = match_clusters(y, labels[known], self.strategy)
         classes, shares, overall = _class_shares(y, labels[known])
         default = classes.tolist()[overall.argmax()]
@@ -139,7 +139,7 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
             The classes. A cluster that was not seen in `fit` has the most frequent class.
         """
         check_is_fitted(self)
-        clusters, index = np.unique(_clusters_of(self.clusterer_, X), return_inverse=True)
+        clusters, index = np.unique(clusters_of(self.clusterer_, X), return_inverse=True)
         return self.classes_[self._places_of(clusters.tolist())][index]
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -167,7 +167,7 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
             all labelled samples, where it has the most frequent class.
         """
         check_is_fitted(self)
-        clusters, index = np.unique(_clusters_of(self.clusterer_, X), return_inverse=True)
+        clusters, index = np.unique(clusters_of(self.clusterer_, X), return_inverse=True)
         rows = dict(zip(self.match_, self._shares, strict=True))
         shares = [rows.get(cluster, self._overall_shares) for cluster in clusters.tolist()]
         return np.stack(shares)[index]
@@ -251,7 +251,8 @@ def _fit(clusterer, X):
     return clusterer.fit(X, None) if isinstance(clusterer, FrozenEstimator) else clusterer.fit(X)
 
 
-def _clusters_of(clusterer, X):
+def clusters_of(clusterer: Any, X: Any) -> np.ndarray:
+    """The cluster of each sample, of shape (n_samples,), by the `predict` of a clusterer."""
     return one_cluster_per_sample(_predict(clusterer, X), type(clusterer).__name__)
 
 

@@ -14,6 +14,7 @@ from sklearn_kmfeat import (
     BagOfPatches,
     ChannelConnections,
     ClusterClassifier,
+    ConsensusClusterer,
     ContrastNormalizer,
     ConvKMeans,
     DeepClusterEstimator,
@@ -50,6 +51,10 @@ PLAIN = {
     },
     "NeighborAverager": NeighborAverager(n_neighbors=3),
     "ClusterClassifier": ClusterClassifier(KMeans(n_clusters=3, random_state=0)),
+    "ConsensusClusterer": ConsensusClusterer(3, n_runs=2, random_state=0),
+    "consensus of estimators": ConsensusClusterer(
+        3, [("k-means", KMeans(3)), ("more", KMeans(5))], n_runs=2, random_state=0
+    ),
     "reset": DeepClusterEstimator(n_clusters=2, head="reset", **DEEP),
     "prototypes": DeepClusterEstimator(n_clusters=2, head="prototypes", **DEEP),
 }

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
+from scipy.special import softmax
 from sklearn.cluster import KMeans
 
-# Starts of k-means for the vote: it takes a second for 10,000 images.
+# Starts of k-means for the vote: a second for 10,000 images.
 _N_INIT = 10
+# Of the mixture. It ends when no image changes its cluster: after 5 to 40 on digits and CIFAR-10.
+_MAX_ITER = 100
 
 
 def agreement_matrix(labelings: Sequence[np.ndarray]) -> np.ndarray:
@@ -17,18 +20,19 @@ def agreement_matrix(labelings: Sequence[np.ndarray]) -> np.ndarray:
     Parameters
     ----------
     labelings : r int arrays of shape (n,)
-        From zero upwards.
+        From zero upwards; images of -1 count as one more cluster.
 
     Returns
     -------
     float64 ndarray of shape (r, r)
         Symmetric, with ones on its diagonal.
     """
+    labelings = [labels + 1 for labels in labelings]
     sizes = [int(labels.max()) + 1 for labels in labelings]
-    indicator = one_hot(labelings, sizes, dtype=np.int64)
+    indicator = one_hot(labelings, sizes)
     # All contingency tables at once: whole numbers, so that their sums are exact.
     tables = (indicator.T @ indicator).toarray()
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    first = _first_columns(sizes)
     pairs = np.add.reduceat(np.add.reduceat(_choose_2(tables), first, 0), first, 1)
     n_pairs = _choose_2(float(len(labelings[0])))
     of_run = np.diag(pairs)
@@ -47,20 +51,23 @@ def mean_agreement(matrix: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Vote:
-    """Clusters of what several runs say of each image.
+    """Clusters of what several runs say of each image: a mixture of multinomials.
 
     Attributes
     ----------
-    centers : float64 ndarray of shape (k, total number of clusters of the runs)
-        The share of each run's clusters in each cluster of the vote, times the root of the
-        weight of the run.
+    scores_of : float64 ndarray of shape (total number of clusters of the runs, k)
+        For each cluster of each run the logarithm of its share in each cluster of the vote, times
+        the weight of the run.
+    majority : int64 ndarray of shape (total number of clusters of the runs,)
+        The cluster of the vote to which most images of each cluster of a run went.
     sizes : tuple of int
         Number of clusters of each run.
     weights : float64 ndarray of shape (r,)
         Of the runs; they sum to one.
     """
 
-    centers: np.ndarray
+    scores_of: np.ndarray
+    majority: np.ndarray
     sizes: tuple[int, ...]
     weights: np.ndarray
 
@@ -73,52 +80,86 @@ class Vote:
         weights: np.ndarray,
         random_state: int,
     ) -> "Vote":
-        """k-means on the stacked one-hot labels of the runs (Wu et al. 2015).
+        """k-means on stacked one-hot labels, then expectation maximisation of the mixture.
 
         Parameters
         ----------
         labelings : r int arrays of shape (n,)
+            From zero upwards; -1 where a run has no cluster for an image.
         sizes : sequence of int
             Number of clusters of each run.
         n_clusters : int
             Of the vote.
         weights : ndarray of shape (r,)
+            Not negative, and not all zero.
         random_state : int
         """
         weights = np.asarray(weights, dtype=np.float64) / np.sum(weights)
-        rows = _weighted(labelings, sizes, weights)
-        kmeans = KMeans(n_clusters, n_init=_N_INIT, random_state=random_state).fit(rows)
-        return cls(kmeans.cluster_centers_, tuple(sizes), weights)
-
-    def scores(self, labelings: Sequence[np.ndarray]) -> np.ndarray:
-        """Squared distances (n, k) of images to the clusters, less a constant."""
-        rows = _weighted(labelings, self.sizes, self.weights)
-        return np.square(self.centers).sum(1) - 2 * (rows @ self.centers.T)
+        rows = one_hot(labelings, sizes)
+        # An image counts once for each run with a weight of the mean.
+        of_column = np.repeat(weights * len(sizes), sizes)
+        kmeans = KMeans(n_clusters, n_init=_N_INIT, random_state=random_state)
+        labels = kmeans.fit_predict(rows.multiply(np.sqrt(of_column)[None]).tocsr())
+        counts, log_shares = _mixture(rows, np.eye(n_clusters)[labels], sizes, of_column)
+        return cls(log_shares * of_column[:, None], counts.argmax(1), tuple(sizes), weights)
 
     def predict(self, labelings: Sequence[np.ndarray]) -> np.ndarray:
-        """The cluster (n,) of images from what the runs say of them."""
-        return self.scores(labelings).argmin(1)
+        """The most probable cluster (n,) of images, from what the runs say of them."""
+        return (one_hot(labelings, self.sizes) @ self.scores_of).argmax(1)
+
+    def confidence(self, labelings: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """The weight (n,) of the runs that vote for `labels` (n,)."""
+        first, confidence = _first_columns(self.sizes), np.zeros(len(labels))
+        for start, weight, run in zip(first, self.weights, labelings, strict=True):
+            voted = self.majority[start + np.maximum(run, 0)]
+            confidence += weight * ((run >= 0) & (voted == labels))
+        return confidence
 
 
-def one_hot(
-    labelings: Sequence[np.ndarray], sizes: Sequence[int], dtype: type = np.float64
-) -> csr_array:
-    """Stacked one-hot labels: sparse (n, total of `sizes`), a one for each run in each row."""
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    columns = np.stack([labels + start for labels, start in zip(labelings, first, strict=True)], 1)
+def one_hot(labelings: Sequence[np.ndarray], sizes: Sequence[int]) -> csr_array:
+    """Stacked one-hot labels, sparse (n, total of `sizes`); zeros where a run has no cluster."""
+    labels = np.stack(labelings, 1)
+    columns = np.maximum(labels, 0) + _first_columns(sizes)
     n, r = columns.shape
     parts = (
-        np.ones(columns.size, dtype=dtype),
+        (labels >= 0).astype(np.float64).ravel(),
         columns.ravel().astype(np.int32),  # scikit-learn's k-means takes no others
         np.arange(0, n * r + 1, r, dtype=np.int32),
     )
     return csr_array(parts, shape=(n, sum(sizes)))
 
 
-def _weighted(labelings, sizes, weights):
-    rows = one_hot(labelings, sizes)
-    rows.data *= np.tile(np.sqrt(weights), rows.shape[0])
-    return rows
+def _mixture(rows, shares, sizes, weights):
+    """Expectation maximisation (Topchy, Jain & Punch 2005) from the share of clusters in images.
+
+    Returns the images of each column in each cluster, and the logarithms of the shares of the
+    columns in the clusters, both (columns, k).
+    """
+    labels = shares.argmax(1)
+    fitted = _multinomials(rows, shares, sizes)
+    for _ in range(_MAX_ITER):
+        scores = rows @ (fitted[1] * weights[:, None])
+        found = scores.argmax(1)
+        if len(np.unique(found)) < len(np.unique(labels)):
+            break  # a cluster would die out
+        same, labels = (found == labels).all(), found
+        shares = softmax(scores, axis=1)
+        fitted = _multinomials(rows, shares, sizes)
+        if same:
+            break
+    return fitted
+
+
+def _multinomials(rows, shares, sizes):
+    counts = rows.T @ shares
+    totals = np.repeat(np.add.reduceat(counts, _first_columns(sizes), 0), sizes, 0)
+    n_columns = np.repeat(sizes, sizes)[:, None]
+    # One more image of each: what never came together is improbable, not impossible.
+    return counts, np.log((counts + 1) / (totals + n_columns))
+
+
+def _first_columns(sizes):
+    return np.concatenate([[0], np.cumsum(sizes)[:-1]])
 
 
 def _choose_2(counts):

@@ -98,16 +98,29 @@ def in_one_size(source: ImageSource, size: tuple[int, int]) -> ImageSource:
     source = source.in_size(size)
     if source.shape is not None and not source.decodes:
         return source
-    in_bytes = source.pixel_dtype == np.uint8
-    n_bytes = len(source) * math.prod(size) * source.n_channels * (1 if in_bytes else 4)
+    itemsize = 1 if source.pixel_dtype == np.uint8 else 4
+    n_bytes = len(source) * math.prod(size) * source.n_channels * itemsize
     if source.varies or n_bytes > _KEPT_SHARE * (physical_memory() or 2**33):
         return source if source.shape is not None else ResizedSource(source, size)
+    resized = resized_images(source, size)
+    return ArraySource(resized, resized.shape[1:])
+
+
+def resized_images(source: ImageSource, size: tuple[int, int]) -> np.ndarray:
+    """The images of a source, cropped and scaled, in memory.
+
+    Returns
+    -------
+    ndarray of shape (n, *size, C)
+        Bytes where all images are bytes, otherwise float32.
+    """
+    in_bytes = source.pixel_dtype == np.uint8
     resized = np.empty((len(source), *size, source.n_channels), np.uint8 if in_bytes else "f4")
     crop = CenterCrop(size)
     for index, block in source.batches(lambda size: 256 if max(size) < 256 else 1):
         cut = crop(block.to(torch.float32).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         resized[index] = (cut.round().clamp(0, 255) if in_bytes else cut).numpy()
-    return ArraySource(resized, resized.shape[1:])
+    return resized
 
 
 def common_size(source: ImageSource, largest: int) -> tuple[int, int]:

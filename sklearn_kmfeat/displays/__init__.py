@@ -1,4 +1,4 @@
-"""Pictures of filters, of clusters, of features and of a training run, as scikit-learn's displays.
+"""Pictures of filters, of clusters, of features and of runs, as scikit-learn's displays.
 
 Each is made by ``from_estimator`` or ``from_predictions``, or from its data, and drawn by ``plot``.
 """
@@ -8,6 +8,7 @@ from ._contingency_display import ContingencyDisplay
 from ._embedding_display import EmbeddingDisplay
 from ._filter_display import FilterDisplay
 from ._history_display import HistoryDisplay
+from ._stability_display import StabilityDisplay
 
 __all__ = [
     "ClusterGalleryDisplay",
@@ -15,4 +16,5 @@ __all__ = [
     "EmbeddingDisplay",
     "FilterDisplay",
     "HistoryDisplay",
+    "StabilityDisplay",
 ]

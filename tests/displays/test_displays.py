@@ -10,6 +10,7 @@ from sklearn_kmfeat.displays import (
     EmbeddingDisplay,
     FilterDisplay,
     HistoryDisplay,
+    StabilityDisplay,
 )
 
 
@@ -22,6 +23,7 @@ def all_displays(ax=None):
         ClusterGalleryDisplay.from_predictions(rng.rand(12, 4, 4), labels, ax=ax),
         EmbeddingDisplay.from_predictions(rng.rand(12, 4, 4), rng.rand(12, 2), ax=ax),
         HistoryDisplay([{"loss": 1.0}, {"loss": 0.5}]).plot(ax=ax),
+        StabilityDisplay({"n_clusters": [2, 3], "agreement": [0.5, 0.7]}).plot(ax=ax),
     ]
 
 

@@ -1,0 +1,19 @@
+from types import SimpleNamespace
+
+import numpy as np
+
+from sklearn_kmfeat.displays import StabilityDisplay
+
+STABILITY = {"n_clusters": np.array([2, 3, 5]), "agreement": np.array([0.5, 0.8, 0.4])}
+
+
+def test_the_curve_and_the_best_number():
+    display = StabilityDisplay(STABILITY).plot(line_kw={"color": "red"})
+    np.testing.assert_array_equal(display.line_.get_xydata(), [[2, 0.5], [3, 0.8], [5, 0.4]])
+    assert display.line_.get_color() == "red"
+    np.testing.assert_array_equal(display.chosen_.get_xdata(), [3, 3])
+
+
+def test_from_estimator():
+    display = StabilityDisplay.from_estimator(SimpleNamespace(stability_=STABILITY))
+    np.testing.assert_array_equal(display.line_.get_ydata(), STABILITY["agreement"])
