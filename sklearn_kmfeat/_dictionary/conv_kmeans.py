@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import HasMethods
 
 from .._inputs.sampling import patch_grid
 from .._utils.fingerprint import described
-from .._utils.validation import POSITIVE_INT, as_pair
+from .._utils.validation import POSITIVE_INT, as_pair, names_in
 from .base import PatchDictionary
 from .learners import Convolutional
 
@@ -185,6 +185,7 @@ class ConvKMeans(PatchDictionary):
     _parameter_constraints = {
         **PatchDictionary._parameter_constraints,
         "n_filters": [POSITIVE_INT],
+        "init": [names_in(Convolutional.seedings)],
         "window_size": [POSITIVE_INT, tuple, list, None],
         "n_windows": [POSITIVE_INT, None],
         "connections": [HasMethods("fit"), "array-like", None],

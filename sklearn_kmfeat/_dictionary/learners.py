@@ -5,6 +5,7 @@ one more batch -> prepare -> samples -> update -> RunningSums, Dictionary
 """
 
 from abc import ABC, abstractmethod
+from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ from .._core.conv_kmeans import WindowStep, convolutional
 from .._core.gain_shape import GainStep, spherical
 from .._core.kmeans import Dictionary, RowStep, Step, kmeans, patch_dictionary
 from .._core.preparation import Preparation
-from .._core.seeding import SEEDINGS
+from .._core.seeding import DIRECTION_SEEDINGS, SEEDINGS
 from .._core.streaming import RunningSums
 from .._core.windows import Windows
 
@@ -184,6 +185,8 @@ class Convolutional(Spherical):
         Height and width of a filter.
     """
 
+    seedings = ChainMap(SEEDINGS, DIRECTION_SEEDINGS)
+
     patch_size: tuple[int, int] = (1, 1)
 
     def prepare(self, drawn, prepare):
@@ -200,8 +203,12 @@ class Convolutional(Spherical):
         return Windows.of(pixels, self.patch_size, preparation), preparation
 
     def start(self, samples, rng):
-        rows = samples.middle_patches() if isinstance(samples, Windows) else samples
-        return super().start(rows, rng)
+        seed = self.seedings[self.init]
+        if not isinstance(samples, Windows):
+            return seed(samples, self.n_centers, rng)
+        of_energy = self.init in DIRECTION_SEEDINGS
+        rows = samples.at(samples.largest) if of_energy else samples.middle_patches()
+        return seed(rows, self.n_centers, rng)
 
     def fit(self, samples, centers, on_iteration):
         if isinstance(samples, Windows):
