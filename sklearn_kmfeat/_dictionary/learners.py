@@ -45,10 +45,12 @@ class DictionaryLearner(ABC):
     sample_size : (int, int)
         Height and width of what is drawn from the images, in pixels.
     init : str
-        A name in `SEEDINGS`.
+        A name in `seedings`, the table of the class.
     max_iter : int
     tol : float
     """
+
+    seedings = SEEDINGS
 
     n_centers: int
     sample_size: tuple[int, int]
@@ -62,7 +64,7 @@ class DictionaryLearner(ABC):
 
     def start(self, samples: Any, rng: np.random.RandomState) -> torch.Tensor:
         """Centers (k, d) to start from."""
-        return SEEDINGS[self.init](samples, self.n_centers, rng)
+        return self.seedings[self.init](samples, self.n_centers, rng)
 
     @abstractmethod
     def fit(self, samples: Any, centers: torch.Tensor, on_iteration: Callable) -> Dictionary:
@@ -177,7 +179,8 @@ class RandomPatches(Lloyd):
 class Convolutional(Spherical):
     """Convolutional k-means: gain-shape k-means of the best patch of each window.
 
-    With windows of the size of a patch it is `Spherical`, on rows.
+    With windows of the size of a patch it is `Spherical`, on rows. Filters are shifted in `fit`
+    alone: in a stream, the sums of patches beside those before are not known.
 
     Parameters
     ----------
@@ -203,12 +206,10 @@ class Convolutional(Spherical):
         return Windows.of(pixels, self.patch_size, preparation), preparation
 
     def start(self, samples, rng):
-        seed = self.seedings[self.init]
-        if not isinstance(samples, Windows):
-            return seed(samples, self.n_centers, rng)
-        of_energy = self.init in DIRECTION_SEEDINGS
-        rows = samples.at(samples.largest) if of_energy else samples.middle_patches()
-        return seed(rows, self.n_centers, rng)
+        if isinstance(samples, Windows):
+            by_energy = self.init in DIRECTION_SEEDINGS
+            samples = samples.at(samples.largest) if by_energy else samples.middle_patches()
+        return super().start(samples, rng)
 
     def fit(self, samples, centers, on_iteration):
         if isinstance(samples, Windows):
