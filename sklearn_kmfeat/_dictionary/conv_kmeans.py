@@ -67,8 +67,9 @@ class ConvKMeans(PatchDictionary):
         Where to start: among the patches in the windows' centers; or, with ``"energy"``, among
         the patches of largest energy of all windows, drawn as in k-means++, in proportion to
         the energy that no multiple of those before captures. Patterns that stand out from the
-        noise are then found in a fraction of the iterations; on photographs it makes no
-        difference that we could measure.
+        noise are then found in a fraction of the iterations. On photographs it makes no
+        difference that we could measure; on handwritten digits inertia is less by a ninth,
+        and the features are no better for it.
     max_iter : int, default=50
         Iterations of each run.
     tol : float, default=1e-4
@@ -177,8 +178,8 @@ class ConvKMeans(PatchDictionary):
     patches one pixel beside those of a filter are added up, in each of the eight directions,
     times the same responses; where such a sum is longer, the filter becomes its direction.
     This never lowers the energy that filters capture. As long as it shifts none, it is done
-    in iterations 1, 3, 7, 15, ..., and before the last: on photographs, where it has not
-    shifted any, a fit of 50 iterations takes about a tenth longer. `partial_fit` goes without
+    in iterations 1, 3, 7, 15, ..., and before the end: a fit of 50 iterations takes about a
+    tenth longer. On photographs it shifts hardly any filter. `partial_fit` goes without
     from the second batch on, because its sums are of patches long gone.
 
     **Redundancy.** Whether filters are less redundant depends on the images and their
