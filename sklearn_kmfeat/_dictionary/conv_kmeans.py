@@ -179,7 +179,7 @@ class ConvKMeans(PatchDictionary):
     times the same responses; where such a sum is longer, the filter becomes its direction.
     This never lowers the energy that filters capture. As long as it shifts none, it is done
     in iterations 1, 3, 7, 15, ..., and before the end: a fit of 50 iterations takes about a
-    tenth longer. On photographs it shifts hardly any filter. `partial_fit` goes without
+    tenth longer. On whitened photographs it shifts hardly any filter. `partial_fit` goes without
     from the second batch on, because its sums are of patches long gone.
 
     **Redundancy.** Whether filters are less redundant depends on the images and their
