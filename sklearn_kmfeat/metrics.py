@@ -270,7 +270,7 @@ def filter_redundancy(filters: Any) -> np.ndarray:
 
     See Also
     --------
-    ConvKMeans : Learns filters that are meant not to be shifted copies of each other.
+    ConvKMeans : Learns filters that stand for a pattern at any place in a window.
 
     Examples
     --------

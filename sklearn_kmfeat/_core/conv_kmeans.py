@@ -3,10 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from itertools import product
 
 import torch
 
-from .gain_shape import coded_sums, coding, gain_shape
+from .assign import sums_by_label
+from .gain_shape import Coding, coded_sums, coding, gain_shape
 from .kmeans import Dictionary, Sums
 from .windows import Windows
 
@@ -17,17 +20,24 @@ class WindowStep:
     Parameters
     ----------
     windows : Windows
+    recentre : bool, default=True
+        Whether the sums beside are given.
     """
 
-    def __init__(self, windows: Windows):
+    def __init__(self, windows: Windows, recentre: bool = True):
         self.windows = windows
+        self.recentre = recentre and math.prod(windows.offsets) > 1
 
     def __call__(self, centers: torch.Tensor, exact: bool = False) -> Sums:
         windows, norms = self.windows, self.windows.norms
         offsets = best_offsets(windows, centers)
         coded = coding(windows.at(offsets), norms, centers)
         sums = coded_sums(coded, norms, len(centers), self._largest_patches, exact)
-        return replace(sums, offset_counts=windows.count(offsets)) if exact else sums
+        if exact:
+            return replace(sums, offset_counts=windows.count(offsets))
+        if not self.recentre:
+            return sums
+        return replace(sums, beside=partial(sums_beside, windows, offsets, coded, len(centers)))
 
     def _largest_patches(self, index):
         return self.windows.at(self.windows.largest[index], index)
@@ -41,14 +51,16 @@ def convolutional(
     tol: float,
     damping: float = 1.0,
     on_iteration: Callable | None = None,
+    recentre: bool = True,
 ) -> Dictionary:
     """Convolutional k-means (Dundar, Jin & Culurciello 2015, algorithm 1).
 
     In each iteration every filter responds at every offset of every window; the patch with
     the largest ``|d.x|`` is coded by its filter with the gain ``s = d.x``; then ``D <-
     normalise(X' S + damping * D)`` over the patches that were chosen. Filters that win
-    nothing become the largest patches of the windows that are coded worst. With windows
-    of the size of a patch this is `spherical`.
+    nothing become the largest patches of the windows that are coded worst. What the paper has
+    not: filters that took hold of a pattern off its middle are shifted, see
+    `gain_shape.recentre`. With windows of the size of a patch this is `spherical`.
 
     Parameters
     ----------
@@ -58,6 +70,8 @@ def convolutional(
         Where to start, among prepared patches; brought to unit length.
     max_iter, tol, damping, on_iteration
         As in `gain_shape`. Undamped, the error never grows.
+    recentre : bool, default=True
+        Whether filters are shifted; False is the algorithm of the paper.
 
     Returns
     -------
@@ -66,7 +80,43 @@ def convolutional(
         window's prepared patches: what could have been coded and was not.
     """
     limits = {"max_iter": max_iter, "tol": tol, "damping": damping}
-    return gain_shape(WindowStep(windows), centers, **limits, on_iteration=on_iteration)
+    step = WindowStep(windows, recentre)
+    return gain_shape(step, centers, **limits, on_iteration=on_iteration)
+
+
+def sums_beside(
+    windows: Windows, offsets: torch.Tensor, coded: Coding, n_centers: int
+) -> torch.Tensor:
+    """Sums of the patches one pixel beside those that were coded.
+
+    Parameters
+    ----------
+    windows : Windows
+        n of them.
+    offsets : int64 tensor of shape (n,)
+        Of the patches that were coded.
+    coded : Coding
+    n_centers : int
+
+    Returns
+    -------
+    tensor of shape (8, n_centers, d)
+        Of each filter, in each direction, its patches times the gains of those beside them;
+        patches that leave their window are left out.
+    """
+    down, across = windows.offsets
+    row, column = torch.div(offsets, across, rounding_mode="floor"), offsets % across
+    sums = coded.rows.new_zeros(8, n_centers, windows.width)
+    directions = [shift for shift in product((-1, 0, 1), repeat=2) if any(shift)]
+    for tile in windows.tiles(3 * windows.width):
+        for to_direction, (dy, dx) in zip(sums, directions, strict=True):
+            y, x = row[tile] + dy, column[tile] + dx
+            inside = (y >= 0) & (y < down) & (x >= 0) & (x < across)
+            y, x = y.clamp(0, down - 1), x.clamp(0, across - 1)
+            patches = windows.at(y * across + x, tile)
+            patches *= (coded.gains[tile] * inside)[:, None]
+            to_direction += sums_by_label(patches, coded.labels[tile], n_centers)
+    return sums
 
 
 def best_offsets(windows: Windows, centers: torch.Tensor) -> torch.Tensor:

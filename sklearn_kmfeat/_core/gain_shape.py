@@ -11,6 +11,10 @@ from .kmeans import Dictionary, Step, Sums, assigned, move_empty, total, worst_r
 
 # The cosine of two directions is known up to so many roundings, for up to 1,200 values.
 _ROUNDINGS = 8
+# So much longer must the sum of a shifted filter be: where all shifts are equal, as of stripes
+# along themselves, rounding alone would move filters to and fro. Planted patterns are found with
+# 0 and with 0.01 as well.
+_LONGER = 1e-3
 
 
 class Coding(NamedTuple):
@@ -129,7 +133,8 @@ def gain_shape(
 
     Every row is coded by the filter with the largest ``|d.x|``, with the gain
     ``s = d.x``; then ``D <- normalise(X' S + damping * D)``. Filters without rows
-    become the directions of the rows that are coded worst.
+    become the directions of the rows that are coded worst. Where the step can tell the sums of
+    the rows beside, filters are centred again: see `recentre`.
 
     Parameters
     ----------
@@ -151,20 +156,60 @@ def gain_shape(
     Dictionary
     """
     centers = unit_length(centers)
-    n_iter, stop = 0, False
+    n_iter, stop, wait, next_look = 0, False, 1, 1
     for n_iter in range(1, max_iter + 1):
         totals = step(centers)
         new = unit_length(totals.sums + damping * centers)
+        # A look beside takes as long as most of a step: one in each iteration made fits 1.7 times
+        # as long. So, as long as none moves a filter, each waits twice as long as the one before,
+        # 5 in 50 iterations, and one comes before the end: 1.09 times as long on CIFAR-10, where
+        # hardly any filter moves, and 1.14 on MNIST, where some do.
+        if n_iter >= next_look or _is_near(new, centers, tol):
+            wait = 1 if recentre(new, totals) else 2 * wait
+            next_look = n_iter + wait
         # Rows of zeros are assigned to a filter of zeros, which would stay.
         counts = totals.counts * new.any(1) * ~parallel(new[:0], new)
         moved = move_empty(new, counts, totals.worst, parallel)
         new = unit_length(new)
-        shift = float((new - centers).norm())
-        centers = new
+        near, centers = _is_near(new, centers, tol), new
         stop = bool(on_iteration is not None and on_iteration(centers, totals.inertia))
-        if stop or (not moved and shift <= tol * len(centers) ** 0.5):
+        if stop or (not moved and near):
             break
     return assigned(step, centers, n_iter, unit_length, parallel)._replace(stopped=stop)
+
+
+def _is_near(new, centers, tol):
+    return float((new - centers).norm()) <= tol * len(centers) ** 0.5
+
+
+def recentre(centers: torch.Tensor, totals: Sums) -> bool:
+    """Shift filters, in place, by a pixel where that makes the sum of their rows longer.
+
+    A filter that took hold of a pattern off its middle is stuck there: all its patches are off by
+    as much, and so is their sum. Let S be the sum of the rows of a filter at some shift, times
+    the gains s. Its direction captures of these rows at least ``|S|^2 / sum s^2`` (Cauchy and
+    Schwarz), which was ``sum s^2`` or more without the shift: a longer sum captures no less than
+    before, also where it leaves out rows that the shift takes out of their windows. A filter that
+    is shifted is not damped, since it was elsewhere before.
+
+    Parameters
+    ----------
+    centers : tensor of shape (k, d)
+        Of unit length, from `totals` without a shift.
+    totals : Sums
+
+    Returns
+    -------
+    bool
+        Whether any was shifted.
+    """
+    if totals.beside is None:
+        return False
+    sums = totals.beside()
+    lengths, which = sums.norm(dim=2).max(0)
+    longer = (lengths > (1 + _LONGER) * totals.sums.norm(dim=1)).nonzero()[:, 0]
+    centers[longer] = unit_length(sums[which[longer], longer]).to(centers)
+    return len(longer) > 0
 
 
 def parallel(centers: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

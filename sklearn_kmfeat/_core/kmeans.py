@@ -77,6 +77,9 @@ class Sums:
         `exact`, and for centers of unit length. None: each gain is one.
     offset_counts : int64 tensor or None
         Of windows, how often each place was chosen.
+    beside : callable or None
+        Of windows, to the sums (8, k, d) of the patches one pixel beside those of `sums`, in each
+        direction, times the same gains. A function, since it takes as long as most of the step.
     """
 
     sums: torch.Tensor
@@ -88,6 +91,7 @@ class Sums:
     gains: torch.Tensor | None = None
     squared_gains: torch.Tensor | None = None
     offset_counts: torch.Tensor | None = None
+    beside: Callable[[], torch.Tensor] | None = None
 
     def __add__(self, other: "Sums") -> "Sums":
         def worst(m):
@@ -96,6 +100,10 @@ class Sums:
             order = errors.argsort(descending=True, stable=True)[:m]
             return rows[order], errors[order]
 
+        def beside():
+            return self.beside() + other.beside()
+
+        both_beside = self.beside is not None and other.beside is not None
         optional = ("n_changed", "gains", "squared_gains", "offset_counts")
         return Sums(
             self.sums + other.sums,
@@ -104,6 +112,7 @@ class Sums:
             self.norm + other.norm,
             worst,
             **{name: _added(getattr(self, name), getattr(other, name)) for name in optional},
+            beside=beside if both_beside else None,
         )
 
 

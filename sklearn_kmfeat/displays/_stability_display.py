@@ -15,7 +15,11 @@ class StabilityDisplay:
     ----------
     stability : mapping of arrays
         ``n_clusters`` and ``agreement``, as in `stability_` of
-        :class:`~sklearn_kmfeat.ConsensusClusterer`.
+        :class:`~sklearn_kmfeat.ConsensusClusterer`; with a ``standard_error`` it is drawn as a
+        band.
+
+    n_clusters : int, default=None
+        The number that was chosen. `None`: the one with the best agreement.
 
     Attributes
     ----------
@@ -23,7 +27,7 @@ class StabilityDisplay:
         The curve.
 
     chosen_ : matplotlib Line2D
-        The vertical line at the number with the best agreement.
+        The vertical line at the number that was chosen.
 
     ax_ : matplotlib Axes
         The axes.
@@ -44,8 +48,9 @@ class StabilityDisplay:
     3.0
     """
 
-    def __init__(self, stability):
+    def __init__(self, stability, *, n_clusters=None):
         self.stability = stability
+        self.n_clusters = n_clusters
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **plot_params: Any) -> Self:
@@ -67,7 +72,9 @@ class StabilityDisplay:
         display : StabilityDisplay
             The drawn display.
         """
-        return cls(estimator.stability_).plot(ax=ax, **plot_params)
+        return cls(estimator.stability_, n_clusters=estimator.n_clusters_).plot(
+            ax=ax, **plot_params
+        )
 
     def plot(self, *, ax: Any = None, line_kw: Mapping[str, Any] | None = None) -> Self:
         """Draw the curve.
@@ -86,15 +93,19 @@ class StabilityDisplay:
             The display.
         """
         sizes, agreement = (np.asarray(self.stability[k]) for k in ("n_clusters", "agreement"))
-        best = sizes[agreement.argmax()]
+        chosen = sizes[agreement.argmax()] if self.n_clusters is None else self.n_clusters
         self.figure_, self.ax_ = figure_and_axes(ax, (6.4, 4))
         from matplotlib.ticker import MaxNLocator
 
         options = {"color": "C0", "marker": "."} | dict(line_kw or {})
         (self.line_,) = self.ax_.plot(sizes, agreement, **options)
-        self.chosen_ = self.ax_.axvline(best, color="0.6", linestyle=":", zorder=0)
+        if "standard_error" in self.stability:
+            error = np.asarray(self.stability["standard_error"])
+            band = {"color": self.line_.get_color(), "alpha": 0.2, "linewidth": 0}
+            self.ax_.fill_between(sizes, agreement - error, agreement + error, **band)
+        self.chosen_ = self.ax_.axvline(chosen, color="0.6", linestyle=":", zorder=0)
         self.ax_.annotate(
-            f" {best} clusters", (best, 0.02), xycoords=("data", "axes fraction"), color="0.4"
+            f" {chosen} clusters", (chosen, 0.02), xycoords=("data", "axes fraction"), color="0.4"
         )
         self.ax_.set(xlabel="number of clusters", ylabel="mean adjusted Rand index of the runs")
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,12 +1,17 @@
+from dataclasses import replace
+from functools import partial
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from sklearn_kmfeat._core.conv_kmeans import best_offsets, convolutional
-from sklearn_kmfeat._core.gain_shape import spherical
+from sklearn_kmfeat._core.conv_kmeans import WindowStep, best_offsets, convolutional, sums_beside
+from sklearn_kmfeat._core.gain_shape import coding, gain_shape, spherical
 from sklearn_kmfeat._core.preparation import Preparation
-from sklearn_kmfeat._core.seeding import sample_rows
+from sklearn_kmfeat._core.seeding import energy_plusplus, sample_rows
+from sklearn_kmfeat._core.whitening import Moments, Whitening, zca_matrices
 from sklearn_kmfeat._core.windows import Windows
 from windows_machine import Machine, every_dtype, every_preparation, every_shape
 
@@ -312,6 +317,117 @@ def test_arguments_are_left_alone_and_runs_repeat():
     assert torch.equal(found[0].centers, found[1].centers)
 
 
+# Filters are centred again
+
+
+def naive_sums_beside(rows, D, across):
+    """Of windows (n, n_offsets, d), one patch and one direction at a time."""
+    directions = [shift for shift in product((-1, 0, 1), repeat=2) if shift != (0, 0)]
+    sums = np.zeros((8, *D.shape))
+    for patches in rows:
+        responses = patches @ D.T
+        place, label = np.unravel_index(np.abs(responses).argmax(), responses.shape)
+        for to_direction, (dy, dx) in zip(sums, directions, strict=True):
+            y, x = place // across + dy, place % across + dx
+            if 0 <= y < len(patches) // across and 0 <= x < across:
+                to_direction[label] += responses[place, label] * patches[y * across + x]
+    return sums
+
+
+def looked_beside(windows, centers):
+    offsets = best_offsets(windows, centers)
+    coded = coding(windows.at(offsets), windows.norms, centers)
+    return sums_beside(windows, offsets, coded, len(centers))
+
+
+@every_shape
+@every_preparation
+@every_dtype
+@pytest.mark.parametrize("tile_bytes", [None, 5_000])
+def test_sums_of_the_patches_beside(shape, eps, whitening, dtype, tile_bytes):
+    machine = Machine(shape, eps, whitening, dtype)
+    found = looked_beside(machine.windows(tile_bytes=tile_bytes), machine.centers())
+    expected = naive_sums_beside(machine.rows(), machine.filters, machine.offsets[1])
+    assert found.dtype == dtype
+    np.testing.assert_allclose(
+        found, expected, atol=(1e-4 if dtype is torch.float32 else 1e-10) * np.abs(expected).max()
+    )
+    assert expected.any() or shape == "one offset"
+
+
+def test_a_filter_is_shifted_to_the_longer_sum_by_hand():
+    pixels = torch.tensor([[0.0, 2, 0], [3, 0, 0], [4, 0, 0], [0, 0, 1]]).view(1, 4, 1, 3)
+    windows = Windows.of(pixels, (1, 2), Preparation())
+    start = torch.tensor([[1.0, 0.0]])
+    assert best_offsets(windows, start).tolist() == [2, 0, 0]
+    # gains 4, 2 and 0. One to the left: 4 [3, 4], the second leaves its window. To the right:
+    # the first leaves, 2 [0, 0].
+    sums = looked_beside(windows, start)
+    assert sums[3].tolist() == [[12.0, 16.0]]
+    assert sums[4].tolist() == [[0.0, 0.0]]
+    assert not sums[[0, 1, 2, 5, 6, 7]].any()
+    # [12, 16] is as long as 4 [4, 0] + 2 [2, 0] = [20, 0]: not longer, so that nothing moves.
+    found = convolutional(windows, start, max_iter=1, tol=0)
+    assert found.centers.tolist() == start.tolist()
+    # Without the second window it is longer, and what the filter was before has no weight.
+    windows = windows[torch.tensor([0, 2])]
+    found = convolutional(windows, start, max_iter=1, tol=0, damping=100.0)
+    np.testing.assert_allclose(found.centers, [[0.6, 0.8]], rtol=1e-6)
+    assert found.inertia == pytest.approx(1 - 0.8**2, rel=1e-4)
+    unshifted = convolutional(windows, start, max_iter=1, tol=0, recentre=False)
+    np.testing.assert_allclose(unshifted.centers, start)
+
+
+def test_windows_of_one_patch_have_nothing_beside():
+    windows = Machine("one offset").windows()
+    assert WindowStep(windows)(torch.eye(7, 24, dtype=torch.float64)).beside is None
+    windows = Machine().windows()
+    filters = Machine().centers()
+    assert WindowStep(windows)(filters).beside is not None
+    assert WindowStep(windows, recentre=False)(filters).beside is None
+    assert WindowStep(windows)(filters, exact=True).beside is None
+
+
+def test_sums_beside_of_two_parts_are_added():
+    machine = Machine()
+    windows, filters = machine.windows(), machine.centers()
+    parts = [WindowStep(windows[torch.arange(*ends)])(filters) for ends in ((0, 15), (15, 40))]
+    machine.close((parts[0] + parts[1]).beside(), WindowStep(windows)(filters).beside().numpy())
+    plain = WindowStep(windows, recentre=False)(filters)
+    assert (parts[0] + plain).beside is None
+
+
+class Looks:
+    """The step over windows, which counts in which calls patches beside were added up."""
+
+    def __init__(self, windows):
+        self.step, self.n_calls, self.at = WindowStep(windows), 0, []
+
+    def __call__(self, centers, exact=False):
+        totals = self.step(centers, exact)
+        self.n_calls += 1
+        return totals if exact else replace(totals, beside=partial(self.look, totals.beside))
+
+    def look(self, beside):
+        self.at.append(self.n_calls)
+        return beside()
+
+
+def test_looks_beside_become_rare_where_nothing_moves():
+    windows = Machine(n=300).windows()
+    looks = Looks(windows)
+    gain_shape(looks, start_of(windows, 8), max_iter=40, tol=0)
+    assert looks.at == [1, 3, 7, 15, 31]
+
+
+def test_the_last_look_comes_before_the_end():
+    windows = Machine(n=300).windows()
+    looks = Looks(windows)
+    found = gain_shape(looks, start_of(windows, 8), max_iter=500, tol=0.02)
+    assert found.n_iter not in (1, 3, 7, 15, 31, 500)
+    assert looks.at[-1] == found.n_iter
+
+
 @pytest.fixture(scope="module")
 def planted():
     """Templates (3, 16), and windows (8, 8) that show one of them anywhere."""
@@ -331,9 +447,37 @@ def recovered(templates, dictionaries):
     return np.abs(templates @ best.centers.double().numpy().T).max(1)
 
 
+@every_dtype
+@every_preparation
+@pytest.mark.parametrize("damping", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_shifted_filters_never_capture_less(planted, eps, whitening, dtype, damping, seed):
+    pixels = planted[1].to(dtype)
+    preparation = Preparation(eps and 0.1)
+    if whitening:
+        patches = Windows.of(pixels.clone(), (4, 4), preparation).middle_patches()
+        moments = Moments.of(patches)
+        matrices = zca_matrices(moments.covariance(), 0.1)[:2]
+        preparation = preparation._replace(whitening=Whitening(moments.mean, *matrices))
+    windows = Windows.of(pixels.clone(), (4, 4), preparation)
+    start, seen = start_of(windows, 5, seed), []
+    found = convolutional(
+        windows,
+        start,
+        max_iter=30,
+        tol=0,
+        damping=damping,
+        on_iteration=lambda centers, inertia: seen.append(inertia),
+    )
+    plain = convolutional(windows, start, max_iter=30, tol=0, damping=damping, recentre=False)
+    assert not torch.equal(found.centers, plain.centers)  # some were shifted
+    rounding = 1e-5 if dtype is torch.float32 else 1e-12
+    assert (np.diff([*seen, found.inertia]) <= rounding * float(windows.norms.sum())).all()
+
+
 @pytest.mark.parametrize("first_seed", [0, 10, 20])
 def test_planted_templates_are_recovered(planted, first_seed):
-    """Of several starts, as with `n_init`: shifted templates are local optima."""
+    """Of several starts, as with `n_init`."""
     templates, pixels = planted
     windows = Windows.of(pixels.clone(), (4, 4), Preparation())
     options = {"max_iter": 50, "tol": 1e-4}
@@ -343,3 +487,26 @@ def test_planted_templates_are_recovered(planted, first_seed):
     centres = windows.middle_patches()
     plain = [spherical(centres, start, **options) for start in starts]
     assert recovered(templates, plain).min() < 0.8
+
+
+@pytest.mark.parametrize("init", ["sample", "energy"])
+def test_planted_patterns_are_recovered_exactly_from_any_start(init):
+    """Patterns of 7 x 7 pixels in noise; a filter off by a pixel correlates by 0.3 at most."""
+    n_found = {True: 0, False: 0}
+    for seed in range(6):
+        rng = np.random.RandomState(seed)
+        patterns = rng.randn(3, 7, 7)
+        pixels = rng.randn(14, 14, 1, 600)
+        for i, (row, column) in enumerate(rng.randint(0, 8, size=(600, 2))):
+            pixels[row : row + 7, column : column + 7, 0, i] += patterns[i % 3]
+        windows = Windows.of(torch.tensor(pixels, dtype=torch.float32), (7, 7), Preparation())
+        start = start_of(windows, 3, seed)
+        if init == "energy":
+            start = energy_plusplus(windows.at(windows.largest), 3, np.random.RandomState(seed))
+        unit = patterns.reshape(3, -1) / np.linalg.norm(patterns, axis=(1, 2))[:, None]
+        for recentre in n_found:
+            found = convolutional(windows, start, max_iter=50, tol=1e-4, recentre=recentre)
+            correlations = np.abs(unit @ found.centers.double().numpy().T)
+            n_found[recentre] += bool((correlations.max(1) > 0.95).all())
+    assert n_found[True] == 6
+    assert n_found[False] <= 3

@@ -167,7 +167,7 @@ def test_offsets_of_stationary_images_are_flat():
 
 
 @every_preparation
-@pytest.mark.parametrize("init", ["sample", "k-means++"])
+@pytest.mark.parametrize("init", ["sample", "k-means++", "energy"])
 def test_filters_are_live_different_and_of_unit_length(images, contrast, whiten_eps, init):
     learner = fitted(images, n_filters=60, contrast=contrast, whiten_eps=whiten_eps, init=init)
     assert learner.counts_.min() > 0
@@ -225,6 +225,34 @@ def test_a_shifted_pattern_needs_one_filter():
     found = np.abs(conv.filters_[0, :, :, 0] @ np.array([0, *pattern, 0])).sum()
     assert found > 0.99
     assert conv.inertia_ < 1e-3 * plain.inertia_
+
+
+def test_energy_starts_from_the_largest_patch_of_each_window():
+    """A patch of 3 x 3 in each image is bright and off the middle; the rest is weak."""
+    X = 1e-3 * np.random.RandomState(0).randn(50, 9, 9)
+    for i, (row, column) in enumerate(np.random.RandomState(1).randint(0, 6, size=(50, 2))):
+        X[i, row : row + 4, column : column + 4] += np.diag([1, 2, 3, 4]) if i % 2 else 1
+    params = {"n_filters": 2, "patch_size": 4, "window_size": 9, "n_windows": None}
+    params |= {"contrast": None, "whiten_eps": None, "max_iter": 1}
+    learner = ConvKMeans(init="energy", random_state=0, **params).fit(X)
+    assert learner.inertia_ < 1e-3 * ConvKMeans(random_state=0, **params).fit(X).inertia_
+    assert sorted(learner.counts_) == [25, 25]
+
+
+@pytest.mark.parametrize("window_size", [4, None])
+def test_energy_with_groups_and_more_starts(maps, window_size):
+    params = {"init": "energy", "n_init": 2, "window_size": window_size}
+    grouped = fitted(maps, connections=GROUPS, **params)
+    alone = fitted(maps[..., [0, 2]], **params)
+    np.testing.assert_allclose(grouped.cluster_centers_[:5], alone.cluster_centers_, atol=1e-5)
+    assert grouped.counts_.min() > 0
+    grouped.partial_fit(maps)
+    assert grouped.counts_.sum() == 2 * 3 * 600
+
+
+def test_energy_is_for_filters_of_unit_length(images):
+    with pytest.raises(ValueError, match="'init' parameter of KMeansFilterLearner"):
+        KMeansFilterLearner(init="energy").fit(images)
 
 
 # Groups of channels

@@ -15,5 +15,11 @@ def test_the_curve_and_the_best_number():
 
 
 def test_from_estimator():
-    display = StabilityDisplay.from_estimator(SimpleNamespace(stability_=STABILITY))
+    fitted = SimpleNamespace(
+        stability_=STABILITY | {"standard_error": np.full(3, 0.1)}, n_clusters_=2
+    )
+    display = StabilityDisplay.from_estimator(fitted)
     np.testing.assert_array_equal(display.line_.get_ydata(), STABILITY["agreement"])
+    np.testing.assert_array_equal(display.chosen_.get_xdata(), [2, 2])
+    (band,) = display.ax_.collections
+    assert band.get_paths()[0].vertices[:, 1].max() == 0.9
