@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin, MetaEstimatorMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -329,9 +329,7 @@ class ConsensusClusterer(
 
     def _named_members(self):
         """The estimators that were given, less those that are "drop"."""
-        if self.estimators is None:
-            return []
-        return checked_members(self.estimators)
+        return [] if self.estimators is None else checked_members(self.estimators)
 
     def _router(self, members):
         router = MetadataRouter(owner=self)
@@ -350,5 +348,7 @@ class ConsensusClusterer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
+        of_members = [get_tags(member).input_tags for _, member in self._named_members()]
+        tags.input_tags.sparse = bool(of_members) and all(each.sparse for each in of_members)
+        tags.input_tags.three_d_array = all(each.three_d_array for each in of_members)
         return tags

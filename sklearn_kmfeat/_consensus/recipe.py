@@ -73,7 +73,14 @@ def recipe(
     size : (int, int) or None
         In which they come; None for rows.
     n_clusters : int
+
+    Raises
+    ------
+    ValueError
+        For fewer images than clusters.
     """
+    if len(source) < n_clusters:
+        raise ValueError(f"n_samples={len(source)} should be >= n_clusters={n_clusters}.")
     if size is None:
         return _members_for_rows(len(source), n_clusters)
     return _members_for_images(len(source), size, n_clusters)
@@ -132,8 +139,9 @@ def _clusters_of_rows(n_rows, n_components, n_clusters):
         ("components", _WhitenedComponents(n_components)),
         ("unit", Normalizer()),
     ]
-    # At most half a cluster: of small sets all rows would otherwise become alike.
-    n_neighbors = min(_N_NEIGHBORS, n_rows // (2 * n_clusters))
+    # A fifth of a cluster at most: of sets of less than some hundred images all rows would
+    # otherwise become alike.
+    n_neighbors = min(_N_NEIGHBORS, n_rows // (5 * n_clusters))
     if n_neighbors:
         steps += [("neighbors", NeighborAverager(n_neighbors)), ("unit_again", Normalizer())]
     return [*steps, *_kmeans(n_clusters)]
