@@ -77,10 +77,12 @@ def recipe(
     Raises
     ------
     ValueError
-        For fewer images than clusters.
+        For fewer images than clusters, and for a single one.
     """
-    if len(source) < n_clusters:
-        raise ValueError(f"n_samples={len(source)} should be >= n_clusters={n_clusters}.")
+    if len(source) < max(2, n_clusters):
+        raise ValueError(
+            f"n_samples={len(source)} should be >= n_clusters={n_clusters}, and at least 2."
+        )
     if size is None:
         return _members_for_rows(len(source), n_clusters)
     return _members_for_images(len(source), size, n_clusters)
