@@ -27,6 +27,8 @@ _PATCHES_PER_FILTER = 10
 _N_COMPONENTS, _N_COMPONENTS_OF_WORDS = 80, 20
 # The vote of unaveraged rows: 0.937 and 0.359.
 _N_NEIGHBORS = 10
+# Of smaller clusters the means of neighbours become so much alike that k-means finds too few.
+_IMAGES_PER_CLUSTER = 30
 # With two starts the runs lose 6 points (digits), with five they lose none.
 _N_INIT = 5
 
@@ -141,11 +143,8 @@ def _clusters_of_rows(n_rows, n_components, n_clusters):
         ("components", _WhitenedComponents(n_components)),
         ("unit", Normalizer()),
     ]
-    # A fifth of a cluster at most: of sets of less than some hundred images all rows would
-    # otherwise become alike.
-    n_neighbors = min(_N_NEIGHBORS, n_rows // (5 * n_clusters))
-    if n_neighbors:
-        steps += [("neighbors", NeighborAverager(n_neighbors)), ("unit_again", Normalizer())]
+    if n_rows >= _IMAGES_PER_CLUSTER * n_clusters:
+        steps += [("neighbors", NeighborAverager(_N_NEIGHBORS)), ("unit_again", Normalizer())]
     return [*steps, *_kmeans(n_clusters)]
 
 

@@ -33,12 +33,12 @@ def members():
 @pytest.fixture(scope="module")
 def digits():
     images, digits = load_mnist_sample(return_X_y=True)
-    return images[::25], digits[::25]
+    return np.ascontiguousarray(images[::50, ::2, ::2]), digits[::50]
 
 
 @pytest.fixture(scope="module")
 def of_digits(digits):
-    return ConsensusClusterer(10, n_runs=2, random_state=0).fit(digits[0])
+    return ConsensusClusterer(10, n_runs=1, random_state=0).fit(digits[0])
 
 
 def test_fitted_attributes(blobs, members):
@@ -181,9 +181,9 @@ def test_names_must_be_different_and_no_parameters(blobs):
 def test_the_recipe_for_images(digits, of_digits):
     images, classes = digits
     consensus = of_digits
-    assert consensus.labels_.shape == (400,)
-    assert adjusted_rand_score(classes, consensus.labels_) > 0.5
-    assert consensus.image_shape_ == (28, 28, 1)
+    assert consensus.labels_.shape == (200,)
+    assert adjusted_rand_score(classes, consensus.labels_) > 0.4
+    assert consensus.image_shape_ == (14, 14, 1)
     assert_array_equal(consensus.predict(images), consensus.labels_)
     assert_array_equal(consensus.predict(images[:9]), consensus.labels_[:9])
     first = consensus.estimators_[0][0]
@@ -199,7 +199,7 @@ def test_the_recipe_takes_every_form(digits, of_digits, tmp_path):
     files = ImageFiles.from_folder(tmp_path)
     assert_array_equal(of_digits.predict(files), of_digits.labels_[:30])
     assert_array_equal(of_digits.predict(list(images[:30])), of_digits.labels_[:30])
-    flat = clone(of_digits).set_params(image_shape=(28, 28), n_runs=1)
+    flat = clone(of_digits).set_params(image_shape=(14, 14), n_runs=1)
     rows = images[:60].reshape(60, -1)
     assert_array_equal(
         flat.fit(rows).labels_, flat.set_params(image_shape=None).fit(images[:60]).labels_
@@ -207,14 +207,14 @@ def test_the_recipe_takes_every_form(digits, of_digits, tmp_path):
 
 
 def test_large_images_are_made_smaller(rng):
-    images = rng.randint(0, 256, (12, 130, 160, 3)).astype(np.uint8)
+    images = rng.randint(0, 256, (4, 80, 90, 1)).astype(np.uint8)
     consensus = ConsensusClusterer(2, n_runs=1, random_state=0).fit(images)
     first = consensus.estimators_[0][0]
-    assert first.image_shape_ == (64, 79, 3)
-    assert consensus.image_shape_ == (130, 160, 3)
+    assert first.image_shape_ == (64, 72, 1)
+    assert consensus.image_shape_ == (80, 90, 1)
     assert_array_equal(consensus.predict(images), consensus.labels_)
     small = ConsensusClusterer(2, n_runs=1, input_size=20, random_state=0).fit(images)
-    assert small.estimators_[0][0].image_shape_ == (20, 20, 3)
+    assert small.estimators_[0][0].image_shape_ == (20, 20, 1)
 
 
 def test_images_that_differ_in_size(rng):
@@ -226,7 +226,7 @@ def test_images_that_differ_in_size(rng):
 
 def test_other_images_than_in_fit(of_digits, digits):
     with pytest.raises(ValueError, match="fitted on shape"):
-        of_digits.predict(digits[0][:, :20])
+        of_digits.predict(digits[0][:, :10])
     with pytest.warns(UserWarning, match="range"):
         of_digits.predict(digits[0][:5] / np.float32(255))
 
