@@ -36,7 +36,7 @@ N_IMAGES, N_TEST = 10_000, 2000
 #: Of standardised features, from next to none to one that leaves little but the class means.
 PENALTIES = np.logspace(0, 4, 9)
 MIDDLE = "conv3"
-MAX_EPOCHS = 5
+MAX_EPOCHS = 4
 #: The networks with labels alone are trained on these; fewer leave them nothing to generalise from.
 LABELS_OF_NETWORKS = (100, 500, 1000)
 
