@@ -20,7 +20,7 @@ class SmallCNN(ClassifierMixin, BaseEstimator):
         Whether images may be mirrored; they are always turned, scaled and shifted a little.
     """
 
-    def __init__(self, n_steps=400, *, width=32, batch_size=32, lr=3e-3, flip=False, seed=0):
+    def __init__(self, n_steps=1000, *, width=32, batch_size=32, lr=3e-3, flip=False, seed=0):
         self.n_steps = n_steps
         self.width = width
         self.batch_size = batch_size
@@ -46,13 +46,17 @@ class SmallCNN(ClassifierMixin, BaseEstimator):
         images = _tensors(X)
         self.classes_, codes = np.unique(y, return_inverse=True)
         codes = torch.from_numpy(codes)
+        # Channels last and bfloat16: three times as fast on a processor that has units for it.
+        images = images.contiguous(memory_format=torch.channels_last)
         self.net_ = _network(images.shape[1], self.width, len(self.classes_))
+        self.net_.to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(self.net_.parameters(), lr=self.lr, weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, self.n_steps)
         self.net_.train()
         for index in _batches(len(images), self.batch_size, self.n_steps):
-            scores = self.net_(_changed(images[index], self.flip))
-            loss = F.cross_entropy(scores, codes[index], label_smoothing=0.1)
+            with torch.autocast("cpu", torch.bfloat16):
+                scores = self.net_(_changed(images[index], self.flip))
+            loss = F.cross_entropy(scores.float(), codes[index], label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

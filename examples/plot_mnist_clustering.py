@@ -127,8 +127,8 @@ words = describe.fit_transform(images)
 # neighbours, even when they look nothing alike: :class:`~sklearn_kmfeat.NeighborAverager` replaces
 # each row by the mean of itself and its ten nearest neighbours, and repeats. What is connected by
 # many short paths moves together, and k-means then has an easy task. It is so for digits, where the
-# nearest neighbours of an image are nearly always of its class; of photographs they are not, and
-# averaging does little for them.
+# nearest neighbours of an image are nearly always of its class; of photographs they often are not,
+# and averaging does little for them.
 
 smooth = make_pipeline(NeighborAverager(n_neighbors=10, n_iter=10), Normalizer())
 smoothed = smooth.fit_transform(words)

@@ -79,7 +79,7 @@ class ClusterClassifier(Versioned, ClassifierMixin, MetaEstimatorMixin, BaseEsti
     1.0
     >>> classifier.predict_proba(X[:2])
     array([[0., 1., 0.],
-           [0., 1., 0.]])
+           [1., 0., 0.]])
     """
 
     def __init__(self, clusterer, strategy="majority"):

@@ -24,8 +24,8 @@ class NeighborAverager(Versioned, OneToOneFeatureMixin, TransformerMixin, BaseEs
     Two images of a class often have neighbours in common, or neighbours of neighbours, even
     when their features are far apart. Averaging moves together what is connected by many short
     paths, so that a :class:`~sklearn.cluster.KMeans` afterwards follows the connections and not
-    the distances alone. This helps where the nearest neighbours of an image are mostly of its
-    class, as with digits, and does nothing for most photographs: compare before you keep it.
+    the distances alone. This helps most where the nearest neighbours of an image are mostly of
+    its class, as with digits, and little with photographs: compare before you keep it.
 
     The neighbours are found once, among the rows of `fit`, and stay the same in all iterations.
 
