@@ -67,6 +67,8 @@ class _DeepClusterNet(NeuralNet):
         On the CPU.
     records_ : list of dict
         What was measured in each epoch.
+    stopped_ : bool
+        Whether a callback asked to stop the last training.
     """
 
     def __init__(
@@ -118,9 +120,18 @@ class _DeepClusterNet(NeuralNet):
         return self
 
     def notify(self, method_name, **cb_kwargs):
-        """Tell the callbacks, which may draw random numbers."""
+        """Tell the callbacks, which may draw random numbers.
+
+        A callback that raises a KeyboardInterrupt, as skorch's EarlyStopping does, asks to stop.
+        """
         with drawing(True):
-            super().notify(method_name, **cb_kwargs)
+            getattr(self, method_name)(self, **cb_kwargs)
+            for _, callback in self.callbacks_:
+                try:
+                    getattr(callback, method_name)(self, **cb_kwargs)
+                except KeyboardInterrupt:
+                    self.stopped_ = True
+                    raise
 
     def get_iterator(self, dataset, training=False):
         """Batches of an epoch, or of all images in their order."""
@@ -240,14 +251,15 @@ class _DeepClusterNet(NeuralNet):
         Returns
         -------
         bool
-            False if the user interrupted; the state is then that of the last whole epoch.
+            False if the user interrupted, or a callback of skorch; the state is then that of the
+            last whole epoch.
         """
         self.notify("on_train_begin", X=dataset, y=y)
-        self._classes, self._on_epoch, self._stopped = y, on_epoch, False
+        self._classes, self._on_epoch, self.stopped_ = y, on_epoch, False
         self._last_state = state_of(self)
         finished = True
         try:
-            while len(self.records_) < n_epochs and not self._stopped:
+            while len(self.records_) < n_epochs and not self.stopped_:
                 self._set_learning_rate(len(self.records_) / n_epochs)
                 self.fit_loop(dataset, epochs=1)
         except KeyboardInterrupt:
@@ -296,7 +308,7 @@ class _DeepClusterNet(NeuralNet):
             if name != "epoch":
                 self.history.record(name, value)
         self._last_state = state_of(self)
-        self._stopped = bool(self._on_epoch is not None and self._on_epoch(self._last_state))
+        self.stopped_ = bool(self._on_epoch is not None and self._on_epoch(self._last_state))
 
 
 def _unchanged(batch):
