@@ -17,6 +17,7 @@ STUDIES = {
     "mnist": ("mnist",),
     "conv": ("conv_filters", "conv_layers", "conv_labels"),
     "deep": ("deep_clusters", "deep_probes"),
+    "clusters": ("deep_runs",),
 }
 TABLES = {table: (table,) for tables in STUDIES.values() for table in tables}
 

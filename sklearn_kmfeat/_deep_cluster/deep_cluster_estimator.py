@@ -199,6 +199,7 @@ class DeepClusterEstimator(
     --------
     KMeansFilterLearner : Features without a network, in seconds.
     ClusterClassifier : Classes from clusters and a few labels.
+    ConsensusClusterer : A vote of all runs, and of other clusterers.
     HistoryDisplay : Plots `history_`.
 
     Notes
