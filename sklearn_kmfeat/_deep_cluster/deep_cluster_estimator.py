@@ -113,8 +113,9 @@ class DeepClusterEstimator(
     lr : float, default=0.05
         Learning rate.
     lr_schedule : {"constant", "cosine"}, default="constant"
-        ``"cosine"``: the learning rate falls to zero over the `max_epochs`, as half a cosine; it
-        continues where a checkpoint left off. For other schedules see `callbacks`.
+        ``"cosine"``: the learning rate falls to zero over the `max_epochs`, as half a cosine, but
+        for that of a classifier that starts anew; it continues where a checkpoint left off. For
+        other schedules see `callbacks`.
     momentum : float, default=0.9
         For optimisers that have this parameter. A classifier that starts anew is learned without
         momentum.

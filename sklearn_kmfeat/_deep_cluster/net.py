@@ -40,7 +40,7 @@ from .clustering import uniform_draw
 from .networks import draws_numbers
 from .reassign import reassign
 from .recipe import Purpose
-from .state import optimizers_of, restore, state_of
+from .state import restore, state_of
 
 # Rate of a classifier that is made new, beside an optimiser whose own rate means nothing for plain
 # descent: what the default SGD gives, 0.05 / (1 - 0.9).
@@ -273,11 +273,15 @@ class _DeepClusterNet(NeuralNet):
         return finished
 
     def _set_learning_rate(self, share):
-        """Follow the schedule, after a share of all epochs is done."""
+        """Follow the schedule, after a share of all epochs is done.
+
+        A classifier that starts anew keeps its rate: it has new clusters to learn in the last
+        epochs, too, and with a rate near zero it would still guess, and teach the network nothing.
+        """
         if self.recipe.lr_schedule == "constant":
             return
         factor = (1 + math.cos(math.pi * share)) / 2
-        for group in (group for each in optimizers_of(self) for group in each.param_groups):
+        for group in self.optimizer_.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
