@@ -112,10 +112,11 @@ class DeepClusterEstimator(
         Class of the optimiser.
     lr : float, default=0.05
         Learning rate.
-    lr_schedule : {"constant", "cosine"}, default="constant"
+    lr_schedule : {"cosine", "constant"}, default="cosine"
         ``"cosine"``: the learning rate falls to zero over the `max_epochs`, as half a cosine, but
-        for that of a classifier that starts anew; it continues where a checkpoint left off. For
-        other schedules see `callbacks`.
+        for that of a classifier that starts anew, so that the clusters come to rest.
+        ``"constant"`` is for fits that are to go on to more epochs than they began with, and for
+        the schedules of `callbacks`.
     momentum : float, default=0.9
         For optimisers that have this parameter. A classifier that starts anew is learned without
         momentum.
@@ -255,7 +256,7 @@ class DeepClusterEstimator(
         sampling="auto",
         optimizer=torch.optim.SGD,
         lr=0.05,
-        lr_schedule="constant",
+        lr_schedule="cosine",
         momentum=0.9,
         weight_decay=1e-5,
         batch_size="auto",

@@ -157,6 +157,7 @@ def test_fingerprint():
     X = np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4)
 
     def fingerprint(X=X, **params):
+        params = {"lr_schedule": "constant"} | params
         params = DeepClusterEstimator(**params).get_params(deep=False)
         source = ImageBatches(ArraySource(X, (4, 4, 1)), CPU)
         return run_fingerprint(params, source, (4, 4, 1), (3,))

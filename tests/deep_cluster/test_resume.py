@@ -267,7 +267,7 @@ RUNS = """
 
     X = np.load(sys.argv[1])
     DeepClusterEstimator(
-        n_clusters=3, n_pseudo_labels=6, batch_size=16, max_epochs=4,
+        n_clusters=3, n_pseudo_labels=6, batch_size=16, max_epochs=4, lr_schedule="constant",
         net_params={"module__width": 4}, random_state=0, checkpoint=sys.argv[2],
         callbacks=[Wait()],
     ).fit(X)

@@ -51,8 +51,8 @@ def drawn_from(random_state):
 
 def test_the_run_that_agrees_most_is_kept(head, tiny, noise, assert_same_fit):
     # With this seed the first run is not the one, with either head.
-    params = {"head": head, "random_state": 2}
-    seeds = [seed_of_run(drawn_from(2), i) for i in range(4)]
+    params = {"head": head, "random_state": 9}
+    seeds = [seed_of_run(drawn_from(9), i) for i in range(4)]
     runs = [tiny(head=head, random_state=Drawn(seed)).fit(noise) for seed in seeds]
     assert_same_fit(runs[0], tiny(**params).fit(noise))
     labels = [run.labels_ for run in runs]
