@@ -1,4 +1,4 @@
-"""The state of a run on disk: written whole or not at all, read without running code."""
+"""The state of runs on disk: written whole or not at all, read without running code."""
 
 import zlib
 from numbers import Integral
@@ -13,8 +13,8 @@ from .checkpoint_file import rewritten
 from .sources import ImageBatches
 
 _FORMAT = "sklearn_kmfeat.DeepClusterEstimator"
-# Counts what a file holds: 4 since the checksum is that of all images.
-_VERSION = 4
+# Counts what a file holds: 5 since there may be several runs.
+_VERSION = 5
 # Parameters that may change between the parts of a run. Some are compared in another form: the
 # pseudo-labels as numbers, the seed where it is one, the number of epochs where the learning rate
 # follows it.
@@ -27,6 +27,7 @@ _FREE = {
     "layer",
     "max_epochs",
     "n_clusters",
+    "n_init",
     "n_pseudo_labels",
     "precision",
     "random_state",

@@ -28,15 +28,13 @@ from .checkpoint_file import reserved
 from .clustering import simple_silhouette
 from .computing import computing
 from .exported import Exported
-from .final import fitted_attributes
 from .layers import SPACES, check_layer, layer_rows, layer_width
-from .messages import warn_of_fewer_clusters, warn_of_other_n_epochs
-from .parameters import CONSTRAINTS, check_parameters, class_indices, clusters_projections
+from .messages import warn_of_fewer_clusters, warn_of_fewer_runs, warn_of_other_n_epochs
+from .parameters import CONSTRAINTS, check_parameters, class_indices
 from .plain import PlainState
 from .recipe import Purpose
-from .resume import net_to_train
+from .runs import Runs
 from .sources import ImageBatches, image_batches, training_batches
-from .training import train
 
 
 class DeepClusterEstimator(
@@ -84,6 +82,10 @@ class DeepClusterEstimator(
         224 for others (of a Dataset, by some of its images). `verbose` tells what was chosen.
     max_epochs : int, default=30
         Total number of epochs. 0 leaves the network untrained, for comparison.
+    n_init : int, default=1
+        Number of runs, each with a seed of its own; the first is that of ``n_init=1``. Kept is the
+        run whose clusters agree most with those of the others (`agreement_`), of two the one with
+        the lower `inertia_`. All networks are in memory until the end.
     reassign_every : int, default=1
         Number of epochs from one clustering to the next.
     n_components : int, default=256
@@ -110,9 +112,11 @@ class DeepClusterEstimator(
         Class of the optimiser.
     lr : float, default=0.05
         Learning rate.
-    lr_schedule : {"constant", "cosine"}, default="constant"
-        ``"cosine"``: the learning rate falls to zero over the `max_epochs`, as half a cosine; it
-        continues where a checkpoint left off. For other schedules see `callbacks`.
+    lr_schedule : {"cosine", "constant"}, default="cosine"
+        ``"cosine"``: the learning rate falls to zero over the `max_epochs`, as half a cosine, but
+        for that of a classifier that starts anew, so that the clusters come to rest.
+        ``"constant"`` is for fits that are to go on to more epochs than they began with, and for
+        the schedules of `callbacks`.
     momentum : float, default=0.9
         For optimisers that have this parameter. A classifier that starts anew is learned without
         momentum.
@@ -138,8 +142,8 @@ class DeepClusterEstimator(
         (AMX, AVX-512: an epoch of the small network takes a quarter less time); on others it
         changes nothing. For k-means as in `KMeansFilterLearner`.
     checkpoint : path-like or None, default=None
-        A file that is written after each epoch, by one `fit` at a time. If it exists already,
-        from the same parameters and images, `fit` continues from it.
+        A file that is written after each epoch, by one `fit` at a time, with all runs. If it
+        exists already, from the same parameters and images, `fit` continues from it.
     callbacks : list or None, default=None
         Callbacks of skorch, such as ``EarlyStopping(monitor="train_loss")``; if one stops the
         training, `fit` warns. Their state is not part of a checkpoint. `LRScheduler` does not
@@ -151,8 +155,8 @@ class DeepClusterEstimator(
         ``n_hidden``, ``n_projected``), ``head_optimizer__NAME`` to the SGD of a classifier that
         starts anew (its ``lr`` is `lr` / (1 - `momentum`), or 0.5 if `optimizer` is not SGD).
     warm_start : bool, default=False
-        Whether `fit` continues the last fit, up to `max_epochs` in total. Other images, or a
-        Dataset without `samples`, are clustered anew; the network is kept.
+        Whether `fit` continues the last fit, up to `max_epochs` in total; of several runs the
+        one that was kept. Other images, or a Dataset without `samples`, are clustered anew.
     random_state : int, RandomState or None, default=None
         Determines all random numbers: weights, views, clusterings. Runs repeat for one number
         of threads; with another, rounding differs, training amplifies it, and clusters with the
@@ -169,6 +173,8 @@ class DeepClusterEstimator(
         In the space of `cluster_space`, which is that of `transform` with ``layer="clusters"``.
     inertia_ : float
         Sum of squared distances of the images to their centers in this space.
+    agreement_ : ndarray of shape (n_init, n_init)
+        Adjusted Rand indices between the clusters of the runs; fewer after an interrupt.
     history_ : list of dict
         For each epoch the ``loss``. For each epoch with a new clustering ``nmi`` with the
         clustering before, ``n_empty`` clusters, ``entropy`` of the sizes (1: all equal),
@@ -195,6 +201,7 @@ class DeepClusterEstimator(
     --------
     KMeansFilterLearner : Features without a network, in seconds.
     ClusterClassifier : Classes from clusters and a few labels.
+    ConsensusClusterer : A vote of all runs, and of other clusterers.
     HistoryDisplay : Plots `history_`.
 
     Notes
@@ -205,9 +212,9 @@ class DeepClusterEstimator(
     computed in float32. Arrays on disk and Datasets are read a batch at a time, never loaded
     whole; files are decoded once, in the size of the input, if they then fit in memory.
 
-    When the user interrupts it, `fit` ends with the state after the last complete epoch. In the
-    first epoch, and while the final clusters are made, the interrupt is raised; a `checkpoint`
-    then holds the epochs that were done.
+    When the user interrupts it, `fit` ends with the state after the last complete epoch, or after
+    the first of several runs with the best of the complete ones. In the first epoch, and while the
+    final clusters are made, the interrupt is raised; a `checkpoint` holds what was done.
 
     References
     ----------
@@ -240,6 +247,7 @@ class DeepClusterEstimator(
         image_shape=None,
         input_size=None,
         max_epochs=30,
+        n_init=1,
         reassign_every=1,
         n_components=256,
         kmeans_iter=20,
@@ -248,7 +256,7 @@ class DeepClusterEstimator(
         sampling="auto",
         optimizer=torch.optim.SGD,
         lr=0.05,
-        lr_schedule="constant",
+        lr_schedule="cosine",
         momentum=0.9,
         weight_decay=1e-5,
         batch_size="auto",
@@ -270,6 +278,7 @@ class DeepClusterEstimator(
         self.image_shape = image_shape
         self.input_size = input_size
         self.max_epochs = max_epochs
+        self.n_init = n_init
         self.reassign_every = reassign_every
         self.n_components = n_components
         self.kmeans_iter = kmeans_iter
@@ -323,23 +332,14 @@ class DeepClusterEstimator(
             batches, shape = training_batches(self, source, device)
             classes = class_indices(y, len(batches))
             progress = FitProgress(self, X, y)
-            net, fingerprint = net_to_train(self, batches, shape, device, file)
-            if self.layer not in SPACES:
-                check_layer(net, self.layer, SPACES)
-                layer_width(net, self.layer, shape)
-            on_projection = clusters_projections(self, shape)
-            known = {"image_shape_": source.image_shape, "_fingerprint": fingerprint}
+            known = {"image_shape_": source.image_shape}
             if source.n_features is not None:
                 known["n_features_in_"] = source.n_features
-
-            def fitted():
-                attributes = fitted_attributes(net, batches, shape, self.n_clusters, on_projection)
-                return known | attributes
-
-            finished = train(self, net, batches, classes, progress, file, fingerprint, fitted)
-            attributes = fitted()
+            runs = Runs(self, batches, shape, device, file, known)
+            attributes, finished = runs.best(classes, progress)
         progress.end(lambda: attributes)
         warn_of_other_n_epochs(attributes["n_iter_"], self.max_epochs, finished)
+        warn_of_fewer_runs(len(attributes["agreement_"]), runs.n_runs)
         set_fitted(self, X, source, attributes)
         warn_of_fewer_clusters(len(self.cluster_centers_), self.n_clusters)
         return self

@@ -21,6 +21,7 @@ def epoch_note(record: dict[str, Any], n_epochs: int, seconds_left: float) -> st
     n_epochs : int
         In all.
     seconds_left : float
+        Of all runs.
     """
     done = round(_BAR_WIDTH * record["epoch"] / n_epochs)
     minutes, seconds = divmod(round(max(0.0, seconds_left)), 60)
@@ -37,6 +38,12 @@ def warn_of_other_n_epochs(n_done: int, n_epochs: int, finished: bool) -> None:
         return
     cause = "There were more before" if finished else "Interrupted"
     warn(f"{cause}: this is the state after {n_done} of {n_epochs} epochs.", ConvergenceWarning)
+
+
+def warn_of_fewer_runs(n_done: int, n_runs: int) -> None:
+    """Warn where the user interrupted the runs."""
+    if n_done < n_runs:
+        warn(f"Interrupted: this is the best of {n_done} of {n_runs} runs.", ConvergenceWarning)
 
 
 def warn_of_fewer_clusters(n_found: int, n_clusters: int) -> None:

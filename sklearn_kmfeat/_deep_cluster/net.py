@@ -40,7 +40,7 @@ from .clustering import uniform_draw
 from .networks import draws_numbers
 from .reassign import reassign
 from .recipe import Purpose
-from .state import optimizers_of, restore, state_of
+from .state import restore, state_of
 
 # Rate of a classifier that is made new, beside an optimiser whose own rate means nothing for plain
 # descent: what the default SGD gives, 0.05 / (1 - 0.9).
@@ -67,6 +67,8 @@ class _DeepClusterNet(NeuralNet):
         On the CPU.
     records_ : list of dict
         What was measured in each epoch.
+    stopped_ : bool
+        Whether a callback asked to stop the last training.
     """
 
     def __init__(
@@ -118,9 +120,18 @@ class _DeepClusterNet(NeuralNet):
         return self
 
     def notify(self, method_name, **cb_kwargs):
-        """Tell the callbacks, which may draw random numbers."""
+        """Tell the callbacks, which may draw random numbers.
+
+        A callback that raises a KeyboardInterrupt, as skorch's EarlyStopping does, asks to stop.
+        """
         with drawing(True):
-            super().notify(method_name, **cb_kwargs)
+            getattr(self, method_name)(self, **cb_kwargs)
+            for _, callback in self.callbacks_:
+                try:
+                    getattr(callback, method_name)(self, **cb_kwargs)
+                except KeyboardInterrupt:
+                    self.stopped_ = True
+                    raise
 
     def get_iterator(self, dataset, training=False):
         """Batches of an epoch, or of all images in their order."""
@@ -240,14 +251,15 @@ class _DeepClusterNet(NeuralNet):
         Returns
         -------
         bool
-            False if the user interrupted; the state is then that of the last whole epoch.
+            False if the user interrupted, or a callback of skorch; the state is then that of the
+            last whole epoch.
         """
         self.notify("on_train_begin", X=dataset, y=y)
-        self._classes, self._on_epoch, self._stopped = y, on_epoch, False
+        self._classes, self._on_epoch, self.stopped_ = y, on_epoch, False
         self._last_state = state_of(self)
         finished = True
         try:
-            while len(self.records_) < n_epochs and not self._stopped:
+            while len(self.records_) < n_epochs and not self.stopped_:
                 self._set_learning_rate(len(self.records_) / n_epochs)
                 self.fit_loop(dataset, epochs=1)
         except KeyboardInterrupt:
@@ -261,11 +273,15 @@ class _DeepClusterNet(NeuralNet):
         return finished
 
     def _set_learning_rate(self, share):
-        """Follow the schedule, after a share of all epochs is done."""
+        """Follow the schedule, after a share of all epochs is done.
+
+        A classifier that starts anew keeps its rate: it has new clusters to learn in the last
+        epochs, too, and with a rate near zero it would still guess, and teach the network nothing.
+        """
         if self.recipe.lr_schedule == "constant":
             return
         factor = (1 + math.cos(math.pi * share)) / 2
-        for group in (group for each in optimizers_of(self) for group in each.param_groups):
+        for group in self.optimizer_.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
@@ -296,7 +312,7 @@ class _DeepClusterNet(NeuralNet):
             if name != "epoch":
                 self.history.record(name, value)
         self._last_state = state_of(self)
-        self._stopped = bool(self._on_epoch is not None and self._on_epoch(self._last_state))
+        self.stopped_ = bool(self._on_epoch is not None and self._on_epoch(self._last_state))
 
 
 def _unchanged(batch):

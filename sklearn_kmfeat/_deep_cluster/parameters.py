@@ -35,6 +35,7 @@ CONSTRAINTS = {
     "image_shape": [tuple, list, None],
     "input_size": [POSITIVE_INT, tuple, list, None],
     "max_epochs": [Interval(Integral, 0, None, closed="left")],
+    "n_init": [POSITIVE_INT],
     "reassign_every": [POSITIVE_INT],
     "n_components": [POSITIVE_INT],
     "kmeans_iter": [POSITIVE_INT],

@@ -21,6 +21,13 @@ class Purpose(IntEnum):
     WORKERS = 4
     #: What they draw when the images are embedded for the final clusters, and when new images are.
     EMBEDDING = 5
+    #: The seeds of the runs after the first.
+    RUN = 6
+
+
+def seed_of_run(seed: int, run: int) -> int:
+    """The seed of one of several runs; the first has the seed itself."""
+    return _derived(seed, Purpose.RUN, run) if run else seed
 
 
 class Recipe(NamedTuple):
@@ -66,5 +73,8 @@ class Recipe(NamedTuple):
         *epoch : int
             Nothing for what is done once.
         """
-        key = [self.seed, int(purpose), *epoch]
-        return int(np.random.SeedSequence(key).generate_state(1)[0])
+        return _derived(self.seed, purpose, *epoch)
+
+
+def _derived(*key):
+    return int(np.random.SeedSequence([int(each) for each in key]).generate_state(1)[0])

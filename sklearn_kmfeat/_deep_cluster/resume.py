@@ -1,7 +1,7 @@
-"""The net that a fit begins with: a new one, that of a checkpoint, or that of the last fit."""
+"""The net that a run begins with: a new one, that of a checkpoint, or that of the last fit."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from sklearn.utils import check_random_state
@@ -11,19 +11,42 @@ from .._utils.generators import drawing, seed_generators
 from .assembly import new_net
 from .checkpoint import read_checkpoint, run_fingerprint
 from .parameters import n_pseudo_labels
+from .recipe import seed_of_run
 from .sources import ImageBatches
 from .state import restore, state_of
 
 
-@drawing(True)
-def net_to_train(
-    estimator: Any,
-    batches: ImageBatches,
-    shape: tuple[int, int, int],
-    device: torch.device,
-    checkpoint: Path | None,
-) -> tuple[NeuralNet, dict[str, Any]]:
-    """A net, initialised, in the state from which the fit goes on.
+class Start(NamedTuple):
+    """From where the runs of a fit go on.
+
+    Attributes
+    ----------
+    states : list of dict
+        Of the runs that have begun, in their order.
+    warm : bool
+        Whether there is one, that of the last fit.
+    same_images : bool
+        Whether that one is sure to have had the same images.
+    seed : int
+        Of the first run.
+    n_labels : tuple of int
+        Clusters of each classifier.
+    fingerprint : dict
+        That of the runs, for their checkpoint.
+    """
+
+    states: list[dict[str, Any]]
+    warm: bool
+    same_images: bool
+    seed: int
+    n_labels: tuple[int, ...]
+    fingerprint: dict[str, Any]
+
+
+def start_of(
+    estimator: Any, batches: ImageBatches, shape: tuple[int, int, int], checkpoint: Path | None
+) -> Start:
+    """From where the runs of a fit go on.
 
     Parameters
     ----------
@@ -33,34 +56,63 @@ def net_to_train(
         The training images.
     shape : (int, int, int)
         Height, width and channels of the input of the network.
-    device : torch.device
     checkpoint : Path or None
         The file from which the fit goes on, if it exists.
 
     Returns
     -------
-    net : _DeepClusterNet
-    fingerprint : dict
-        That of the run, for its checkpoints.
+    Start
     """
     n_labels = n_pseudo_labels(estimator, len(batches))
     fingerprint = run_fingerprint(estimator.get_params(deep=False), batches, shape, n_labels)
-    state = None
-    if checkpoint is not None:
-        state = read_checkpoint(checkpoint, fingerprint)
-    warm = state is None and estimator.warm_start and hasattr(estimator, "net_")
+    content = None if checkpoint is None else read_checkpoint(checkpoint, fingerprint)
+    states = [] if content is None else content["runs"]
+    warm = not states and estimator.warm_start and hasattr(estimator, "net_")
+    same_images = True
     if warm:
-        state = state_of(estimator.net_)
+        states = [state_of(estimator.net_)]
+        same_images = _same_images(estimator._fingerprint, fingerprint)
     # Drawn in any case: a RandomState that is given must not depend on what is on the disk.
     seed = check_random_state(estimator.random_state).randint(2**31 - 1)
-    seed = int(seed if state is None else state["seed"])
+    seed = int(states[0]["seed"] if states else seed)
+    return Start(states, warm, same_images, seed, n_labels, fingerprint)
+
+
+@drawing(True)
+def net_of_run(
+    estimator: Any,
+    start: Start,
+    run: int,
+    batches: ImageBatches,
+    shape: tuple[int, int, int],
+    device: torch.device,
+) -> NeuralNet:
+    """The net of a run, initialised, in the state from which it goes on.
+
+    Parameters
+    ----------
+    estimator : DeepClusterEstimator
+        Its parameters are read.
+    start : Start
+    run : int
+        From zero.
+    batches : ImageBatches
+        The training images.
+    shape : (int, int, int)
+        Height, width and channels of the input of the network.
+    device : torch.device
+
+    Returns
+    -------
+    _DeepClusterNet
+    """
+    seed = seed_of_run(start.seed, run)
     seed_generators(seed)
-    net = new_net(estimator, batches, shape, n_labels, seed, device).initialize()
-    if warm and not _same_images(estimator._fingerprint, fingerprint):
-        state = _without_images(state, net)
-    if state is not None:
-        _restore(net, state, warm)
-    return net, fingerprint
+    net = new_net(estimator, batches, shape, start.n_labels, seed, device).initialize()
+    if run < len(start.states):
+        state = start.states[run]
+        _restore(net, state if start.same_images else _without_images(state, net), start.warm)
+    return net
 
 
 def _same_images(before, now):

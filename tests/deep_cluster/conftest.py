@@ -11,6 +11,8 @@ TINY = {
     "n_pseudo_labels": 6,
     "batch_size": 16,
     "max_epochs": 2,
+    # So that fits can go on to more epochs.
+    "lr_schedule": "constant",
     "net_params": {"module__width": 4},
     "random_state": 0,
 }

@@ -106,8 +106,8 @@ def test_any_damage_is_told(tmp_path):
 def test_of_another_version(tmp_path, state):
     path = tmp_path / "run.pt"
     write_checkpoint(path, RUN, state)
-    torch.save(torch.load(path, weights_only=True) | {"version": 3}, path)
-    with pytest.raises(ValueError, match=r"another version.*form 3, expected 4\. Choose another"):
+    torch.save(torch.load(path, weights_only=True) | {"version": 4}, path)
+    with pytest.raises(ValueError, match=r"another version.*form 4, expected 5\. Choose another"):
         read_checkpoint(path, RUN)
 
 
@@ -157,6 +157,7 @@ def test_fingerprint():
     X = np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4)
 
     def fingerprint(X=X, **params):
+        params = {"lr_schedule": "constant"} | params
         params = DeepClusterEstimator(**params).get_params(deep=False)
         source = ImageBatches(ArraySource(X, (4, 4, 1)), CPU)
         return run_fingerprint(params, source, (4, 4, 1), (3,))

@@ -7,6 +7,7 @@ from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
+from sklearn_kmfeat._deep_cluster import clustering
 from sklearn_kmfeat._deep_cluster.clustering import (
     euclidean_clusters,
     final_clusters,
@@ -86,6 +87,19 @@ def test_final_clusters_of_many_rows(blobs):
     dictionary = final_clusters(X, 5, np.random.RandomState(0), n_ranked=100)
     assert dictionary.counts.sum() == 300
     assert adjusted_rand_score(y, torch.cdist(X, dictionary.centers).argmin(1)) > 0.95
+
+
+@pytest.mark.parametrize(("k", "n_init"), [(2, 50), (20, 50), (40, 25), (200, 10)])
+def test_number_of_starts(k, n_init, monkeypatch):
+    starts = []
+
+    def one_start(rows, k, rng):
+        starts.append(k)
+        return rows[:k]
+
+    monkeypatch.setattr(clustering, "kmeans_plusplus", one_start)
+    final_clusters(torch.rand(300, 2), k, np.random.RandomState(0), max_iter=1)
+    assert starts == [k] * n_init
 
 
 def test_uniform_draw():
