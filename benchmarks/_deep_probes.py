@@ -29,7 +29,7 @@ LAYERS = ("conv2", "conv3", "conv4", "embedding")
 PENALTIES = (30, 300, 3000, 30_000)
 EPOCHS = {"digits": 6, "probes": 30}
 #: For the digits: twice as wide as the default, to be worth a linear classifier.
-WIDE = {"net_params": {"module__width": 32}}
+WIDE = {"net_params": {"module__width": 32}, "lr_schedule": "constant"}
 #: For the probes: prototypes, two classifiers of 500 pseudo-labels.
 PROTOTYPES = {"head": "prototypes", "n_pseudo_labels": (500, 500), "lr_schedule": "cosine"}
 #: As many values for an image as conv3 has, with four cells.

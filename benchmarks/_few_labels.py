@@ -187,7 +187,10 @@ def network(name, data, seeds, quick):
     for seed in seeds:
         begin = process_time()
         learned = DeepClusterEstimator(
-            10, max_epochs=1 if quick else MAX_EPOCHS, random_state=seed
+            10,
+            max_epochs=1 if quick else MAX_EPOCHS,
+            lr_schedule="constant",
+            random_state=seed,
         ).fit(X)
         seconds = process_time() - begin
         for layer in (MIDDLE, "embedding"):

@@ -18,6 +18,7 @@ import sklearn_kmfeat
 from sklearn_kmfeat import (
     ChannelConnections,
     ClusterClassifier,
+    ConsensusClusterer,
     ConvKMeans,
     DeepClusterEstimator,
     KMeansFilterLearner,
@@ -41,6 +42,10 @@ MORE = {
     "classifier": ClusterClassifier(DEEP),
     "pipeline": make_pipeline(
         KMeansFilterLearner(4, n_patches=200, **SMALL), KMeans(2, n_init=1, random_state=0)
+    ),
+    "consensus": ConsensusClusterer(2, n_runs=1, random_state=0),
+    "consensus of estimators": ConsensusClusterer(
+        2, [("filters", make_pipeline(ESTIMATORS[0], KMeans(2))), ("deep", DEEP)], n_runs=1
     ),
     "neighbours": make_pipeline(
         KMeansFilterLearner(4, n_patches=200, **SMALL), NeighborAverager(3, 2)
