@@ -97,24 +97,27 @@ def remarks(rows):
 
 
 def row_of(name, X, y, seeds):
-    """The accuracies on one set."""
-    print(name, X.shape, flush=True)
+    """Measure one set."""
     n_clusters = len(np.unique(y))
     fits = [consensus(name, X, y, n_clusters, seed) for seed in seeds]
-    members = {m: np.mean([fit["members"][m] for fit in fits]) for m in fits[0]["members"]}
-    found = [fit["accuracy"] for fit in fits]
-    best = max(members, key=members.get)
     one = {
         method: np.mean([single(method, name, X, y, n_clusters, seed) for seed in seeds])
         for method in METHODS
     }
+    return row(name, len(X), n_clusters, fits, one)
+
+
+def row(name, n_images, n_clusters, fits, one):
+    """The row of a set, from the fits of its consensus and the accuracies of other methods."""
+    members = {m: np.mean([fit["members"][m] for fit in fits]) for m in fits[0]["members"]}
+    found = [fit["accuracy"] for fit in fits]
     return {
         "set": name,
-        "images": len(X),
+        "images": n_images,
         "classes": n_clusters,
         **{method: round(float(value), 3) for method, value in one.items()},
         "members": round(float(np.mean(list(members.values()))), 3),
-        "best member": round(float(members[best]), 3),
+        "best member": round(float(max(members.values())), 3),
         "consensus": round(float(np.mean(found)), 3),
         "seeds": f"{min(found):.3f} to {max(found):.3f}",
         "NMI": round(float(np.mean([fit["nmi"] for fit in fits])), 3),
@@ -191,7 +194,9 @@ def umap_mixture(X, n_clusters, seed):
         from umap import UMAP
     except ImportError:
         return None
-    rows = UMAP(10, n_neighbors=15, min_dist=0, random_state=seed).fit_transform(_flat(X))
+    rows = UMAP(n_components=10, n_neighbors=15, min_dist=0, random_state=seed).fit_transform(
+        _flat(X)
+    )
     mixture = GaussianMixture(n_clusters, n_init=5, random_state=seed)
     return mixture.fit_predict(rows.astype(np.float64))
 

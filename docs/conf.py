@@ -52,6 +52,7 @@ html_sidebars = {
     "index": [],
     "user_guide": [],
     "deep_clustering": [],
+    "clusters": [],
     "few_labels": [],
     "changelog": [],
     "benchmarks": [],

@@ -191,3 +191,32 @@ def test_files_of_the_benchmark(benchmark_module, tmp_path):
     assert sizes.shape == (3, 2)
     assert sizes.min() >= 100
     assert sizes.max() <= 200
+
+
+def test_rows_of_the_benchmark_of_clusters(benchmark_module):
+    clusters = benchmark_module("_clusters")
+    images, _ = clusters.images_of("MNIST", quick=True)
+    assert images.shape == (300, 28, 28)
+    assert clusters.images_of("no such set") is None
+    for method in ("pixels", "filters"):
+        labels = clusters.METHODS[method](images[:60], 4, 0)
+        assert set(labels) == {0, 1, 2, 3}
+    one = dict.fromkeys(clusters.METHODS, 0.5)
+    fits = [
+        {"accuracy": a, "nmi": a, "cpu": 1.0, "members": {"words": 0.6, "sums": a - 0.1}}
+        for a in (0.7, 0.8)
+    ]
+    row = clusters.row("clothes", len(images), 10, fits, one)
+    assert row["members"] == pytest.approx(0.625)
+    assert row["best member"] == pytest.approx(0.65)
+    assert row["consensus"] == pytest.approx(0.75)
+    assert clusters.mean_row([row, row | {"set": "MNIST", "consensus": 1.0}])["consensus"] == 0.75
+    assert "12.5 points" in clusters.remarks([row])[0]
+
+
+def test_rows_of_the_benchmark_of_the_number_of_clusters(benchmark_module):
+    numbers = benchmark_module("_number_of_clusters")
+    fit = {"chosen": 3, "n_clusters": [2, 3, 4], "agreement": [0.1, 0.9, 0.5], "cpu": 1.0}
+    row = numbers.row_of("a", 20, 4, fit)
+    assert (row["chosen"], row["agreement"], row["at classes"]) == (3, 0.9, 0.5)
+    assert numbers.remarks([row])[0].startswith("On 0 of 1 sets")

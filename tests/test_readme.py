@@ -17,8 +17,8 @@ def run(block):
     exec(compile(block, str(README), "exec"), {})
 
 
-def test_the_two_examples_are_here():
-    assert len(BLOCKS) == 2
+def test_the_examples_are_here():
+    assert len(BLOCKS) == 3
 
 
 def test_an_example(capsys):
@@ -39,3 +39,8 @@ def test_a_folder_of_photographs(tmp_path, monkeypatch):
     assert len(rows) == 61
     assert {int(cluster) for _, cluster in rows[1:]} == set(range(10))
     assert (tmp_path / "clusters.png").stat().st_size > 10_000
+
+
+def test_clusters_in_one_line(capsys):
+    run(BLOCKS[2])
+    assert len(capsys.readouterr().out.split("[")) == 3
