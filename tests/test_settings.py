@@ -186,7 +186,13 @@ def test_settings_of_others_decide_nothing(images, expected, name, setting):
         pytest.skip("see test_array_api")
     with SETTINGS[setting]():
         found = outcome(ESTIMATORS[name], images, np.arange(48) % 4)
-    assert_same(found, expected[name])
+    # A torch module is the user's, and runs in the precision that the user has set.
+    left_out = {"torch"} if setting == "low precision" else set()
+    before, now = (
+        {key: value for key, value in arrays.items() if key not in left_out}
+        for arrays in (expected[name], found)
+    )
+    assert_same(now, before)
 
 
 @pytest.mark.parametrize("dispatch", ["dispatch"] if CAN_DISPATCH else [""])

@@ -25,7 +25,7 @@ from .._core.patches import PatchGrid
 from .._core.whitening import Moments
 from .._inputs.check import check_images, set_fitted
 from .._inputs.sampling import cut_patches, draw_locations, even_counts, images_per_batch
-from .._utils.device import deterministic_cudnn, resolve_device
+from .._utils.device import deterministic_cudnn, matmul_precision, resolve_device
 from .._utils.generators import OwnGenerators
 from .._utils.labels import of_one_type, read_labels, refuse_unknown
 from .._utils.settings import standard_settings
@@ -197,6 +197,7 @@ class ChannelConnections(Versioned, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @standard_settings()
+    @matmul_precision("exact")
     def fit(self, X: Any, y: Any = None) -> Self:
         """Choose the channels of each group.
 

@@ -13,6 +13,7 @@ from .._inputs.check import check_images
 from .._inputs.sampling import images_per_batch
 from .._inputs.values import numpy_dtype
 from .._utils.container import set_container
+from .._utils.device import matmul_precision
 from .._utils.settings import standard_settings
 from .._utils.version import Versioned
 
@@ -33,6 +34,7 @@ class RowTransformer(Versioned, OneToOneFeatureMixin, TransformerMixin, BaseEsti
         """Transform each image."""
 
     @standard_settings()
+    @matmul_precision("exact")
     def _map(self, X: Any, function: Callable[[torch.Tensor], torch.Tensor], back: bool = False):
         source = check_images(self, X, reset=False, pixels_of_fit=not back)
         if source.shape is None:

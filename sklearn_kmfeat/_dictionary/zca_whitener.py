@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.whitening import Moments, Whitening
 from .._inputs.check import check_images, set_fitted
 from .._inputs.sampling import images_per_batch
+from .._utils.device import matmul_precision
 from .._utils.settings import standard_settings
 from .._utils.tensors import shared_tensor
 from .row_transformer import RowTransformer
@@ -115,6 +116,7 @@ class ZCAWhitener(RowTransformer):
         return self._fit(X, self._moments if hasattr(self, "_scatter") else None)
 
     @standard_settings()
+    @matmul_precision("exact")
     def _fit(self, X, before):
         source = check_images(self, X, reset=before is None)
         if source.shape is None:
