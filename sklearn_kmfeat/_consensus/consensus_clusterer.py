@@ -119,10 +119,9 @@ class ConsensusClusterer(
     words (:class:`BagOfPatches`) in 3 x 3 cells; responses of 256 filters, summed over quadrants;
     the largest responses of 96 filters in 4 x 4 cells; and of 128 filters of patches whose contrast
     is that of the image, in 3 x 3 cells (:class:`KMeansFilterLearner`). Roots of these features,
-    standardised, become 40 or 80 whitened principal components, rows of unit length, means of ten
-    neighbours (:class:`NeighborAverager`), and clusters of k-means; of less than 3,000 images
-    fewer components and neighbours are taken. It was chosen on MNIST and
-    CIFAR-10; the guide tells what it gives on other sets.
+    standardised, become 40 or 80 whitened principal components (of less than 3,000 images fewer),
+    rows of unit length, means of ten neighbours (:class:`NeighborAverager`), and clusters of
+    k-means. It was chosen on MNIST and CIFAR-10; the guide tells what it gives on other sets.
 
     Agreement tells good runs of one estimator from bad ones. It does not tell which of two
     estimators is better: what is simple, or wrong in the same way each time, agrees best with

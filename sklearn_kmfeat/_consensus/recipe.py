@@ -29,12 +29,13 @@ _PATCHES_PER_FILTER = 10
 _N_COMPONENTS, _N_COMPONENTS_OF_WORDS = 80, 40
 # The vote of rows that are not averaged: 0.937 and 0.359.
 _N_NEIGHBORS = 10
-# Fewer images have fewer components that are not noise. Parts of MNIST: of 500 digits 20 components
-# give 0.90 and 80 give 0.81, of 2,000 40 give 0.955 and 80 give 0.946 or less.
+# Of clusters of twenty images, means of neighbours are no better than the rows, and so much alike
+# that k-means finds too few. Three or five neighbours, instead of ten, were better for 1,000 digits
+# of MNIST (0.93 and 0.89) and worse for the smaller sets of digits, kana and emoji.
+_IMAGES_PER_CLUSTER = 30
+# Few images have few components that are not noise. Of 500 digits 20 components give 0.90 and 80
+# give 0.81, of 2,000 40 give 0.944 and 80 give 0.919.
 _LEAST_COMPONENTS, _IMAGES_PER_COMPONENT = 20, 40
-# And fewer neighbours: of 1,000 digits 3 or 5 give 0.92 to 0.93, 10 give 0.88 to 0.89. Of clusters
-# of 20 images means of neighbours are no better, and so much alike that k-means finds too few.
-_LEAST_NEIGHBORS, _SHARE_OF_CLUSTER, _IMAGES_PER_CLUSTER = 3, 1 / 40, 30
 # One start of seven finds the best clusters of the sums of digits; forty take a second.
 _N_INIT = 30
 
@@ -158,11 +159,8 @@ def _clusters_of_rows(n_rows, n_components, n_clusters):
         ("components", _WhitenedComponents(n_components)),
         ("unit", Normalizer()),
     ]
-    in_cluster = n_rows / n_clusters
-    if in_cluster >= _IMAGES_PER_CLUSTER:
-        n_neighbors = np.clip(round(_SHARE_OF_CLUSTER * in_cluster), _LEAST_NEIGHBORS, _N_NEIGHBORS)
-        neighbors = NeighborAverager(int(n_neighbors))
-        steps += [("neighbors", neighbors), ("unit_again", Normalizer())]
+    if n_rows >= _IMAGES_PER_CLUSTER * n_clusters:
+        steps += [("neighbors", NeighborAverager(_N_NEIGHBORS)), ("unit_again", Normalizer())]
     return [*steps, *_kmeans(n_clusters)]
 
 
