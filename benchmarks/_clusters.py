@@ -13,6 +13,7 @@ from time import process_time
 
 import numpy as np
 from joblib import Memory
+from joblib import hash as hash_of
 from sklearn.cluster import KMeans
 from sklearn.datasets import get_data_home, load_digits
 from sklearn.decomposition import PCA
@@ -22,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 from torchvision.datasets import FashionMNIST
 
+import sklearn_kmfeat
 from sklearn_kmfeat import ConsensusClusterer, DeepClusterEstimator, KMeansFilterLearner
 from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample, load_mnist_sample
 from sklearn_kmfeat.metrics import clustering_accuracy_score
@@ -98,8 +100,8 @@ def remarks(rows):
 def row_of(name, X, y, seeds):
     """Measure one set."""
     n_clusters = len(np.unique(y))
-    fits = [consensus(name, X, y, n_clusters, seed) for seed in seeds]
-    one = {method: single(method, name, X, y, n_clusters, seeds[0]) for method in METHODS}
+    fits = [consensus(name, X, y, n_clusters, seed, revision(X)) for seed in seeds]
+    one = {method: single(method, name, X, y, n_clusters, seeds[0], len(X)) for method in METHODS}
     return row(name, len(X), n_clusters, fits, one)
 
 
@@ -122,6 +124,13 @@ def row(name, n_images, n_clusters, fits, one):
     }
 
 
+def revision(X):
+    """What a measurement is kept for: the number of images and the code of the vote."""
+    package = Path(sklearn_kmfeat.__file__).parent
+    files = [package / "_core" / "consensus.py", *sorted((package / "_consensus").glob("*.py"))]
+    return len(X), hash_of([file.read_text(encoding="utf-8") for file in files])
+
+
 def mean_row(rows):
     """The means over the sets that nothing was chosen on."""
     rows = [row for row in rows if row["set"] in OTHERS]
@@ -131,7 +140,7 @@ def mean_row(rows):
 
 
 @CACHE.cache(ignore=["X", "y"])
-def consensus(name, X, y, n_clusters, seed):
+def consensus(name, X, y, n_clusters, seed, key):
     """Accuracy of the vote and, in the mean, of the runs of each member."""
     begin = process_time()
     fit = ConsensusClusterer(n_clusters, random_state=seed).fit(X)
@@ -149,7 +158,7 @@ def consensus(name, X, y, n_clusters, seed):
 
 
 @CACHE.cache(ignore=["X", "y"])
-def single(method, name, X, y, n_clusters, seed):
+def single(method, name, X, y, n_clusters, seed, key):
     """Accuracy of one method that is no vote; NaN where its package is not installed."""
     labels = METHODS[method](X, n_clusters, seed)
     return np.nan if labels is None else clustering_accuracy_score(y, labels)

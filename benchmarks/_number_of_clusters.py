@@ -6,7 +6,7 @@ The sets are those of `_clusters.py`, at most 2,000 images of each; 2 to 25 clus
 from time import process_time
 
 import numpy as np
-from _clusters import CACHE, CHOSEN_ON, OTHERS, images_of
+from _clusters import CACHE, CHOSEN_ON, OTHERS, images_of, revision
 
 from sklearn_kmfeat import ConsensusClusterer
 
@@ -31,7 +31,7 @@ def run(quick=False):
         data = images_of(name, quick)
         if data is not None:
             X, y = (values[:N_IMAGES] for values in data)
-            rows.append(row_of(name, len(X), len(np.unique(y)), compared(name, X)))
+            rows.append(row_of(name, len(X), len(np.unique(y)), compared(name, X, revision(X))))
             print(rows[-1], flush=True)
     return rows
 
@@ -65,7 +65,7 @@ def row_of(name, n_images, n_classes, fit):
 
 
 @CACHE.cache(ignore=["X"])
-def compared(name, X):
+def compared(name, X, key):
     """The number of clusters by stability, and the agreement at each."""
     begin = process_time()
     fit = ConsensusClusterer(range(2, 26), n_runs=2, random_state=0).fit(X)

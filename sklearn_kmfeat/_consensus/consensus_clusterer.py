@@ -1,6 +1,5 @@
 """A vote of several clusterings as a scikit-learn estimator."""
 
-from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
@@ -42,17 +41,18 @@ class ConsensusClusterer(
     """A vote of several clusterings of the same images.
 
     Every estimator is fitted several times, each time with other random numbers. The clusters of
-    all these runs are clustered in turn: k-means on their stacked one-hot labels, in which a run
-    weighs as much as it agrees with the others [1]_. What most runs have in common stays, and what
-    is an accident of one of them is voted down.
+    all these runs are clustered in turn: k-means on their stacked one-hot labels [1]_ is the start
+    of a mixture of multinomials [2]_, in which a run weighs as much as it agrees with the others.
+    What most runs have in common stays, and what is an accident of one of them is voted down.
 
     Parameters
     ----------
     n_clusters : int, "auto" or sequence of int, default=10
         Number of clusters. With several, such as ``range(2, 16)``, the number at which the runs
-        agree best is taken, or the smallest within a standard error of it, see `stability_`;
-        ``"auto"`` compares 2 to 20. The clusterers are then fitted with each of them, on features
-        that are learned once in each run; otherwise they keep their own number.
+        agree best is taken, the largest of equals, see `stability_`; ``"auto"`` compares 2 to 20,
+        or to a tenth of the number of images. The clusterers are then fitted with each of them,
+        on features that are learned once in each run (the recipe is that for the largest number);
+        otherwise they keep their own number.
     estimators : list of (str, estimator) or None, default=None
         Clusterers, or Pipelines that end in one; ``"drop"`` leaves one out. None: the best recipe
         for images, see Notes; or for rows without `image_shape`, k-means on the rows and on their
@@ -61,9 +61,10 @@ class ConsensusClusterer(
         How often each estimator is fitted. Those with a `random_state`, also of a nested
         estimator, get another one in each run; the others are fitted once.
     weights : {"agreement"}, array-like of shape (n_estimators,) or None, default="agreement"
-        Of the votes. ``"agreement"``: the mean adjusted Rand index of a run with the others,
-        which needs no labels; with an array the runs of an estimator share its weight; None: all
-        runs weigh the same.
+        Of the votes. ``"agreement"``: the mean adjusted Rand index of a run with those of the
+        other estimators (of less than three estimators, with all other runs), which needs no
+        labels; zero if it is negative. With an array the runs of an estimator share its weight;
+        None: all runs weigh the same.
     image_shape : (int, int), (int, int, int) or None, default=None
         What the rows of a two-dimensional `X` are: images (H, W) or (H, W, C). Only for
         ``estimators=None``; other estimators have a parameter of their own.
@@ -72,7 +73,8 @@ class ConsensusClusterer(
         their own; where they differ, or are files, the median shorter side; but 64 pixels on the
         shorter side at most, since larger ones take longer and were not clustered better.
     n_jobs : int or None, default=None
-        Number of runs that are fitted at the same time, as in scikit-learn. It changes no result.
+        Number of runs that are fitted at the same time, as in scikit-learn. The recipe gives the
+        same result with any number.
     random_state : int, RandomState or None, default=None
         Determines the random numbers of all runs and of the vote.
     verbose : int, default=0
@@ -125,7 +127,8 @@ class ConsensusClusterer(
 
     Agreement tells good runs of one estimator from bad ones. It does not tell which of two
     estimators is better: what is simple, or wrong in the same way each time, agrees best with
-    itself. So it is a weight, and never leaves an estimator out.
+    itself. So a run is held against the runs of other estimators, and that is a weight; no
+    estimator is chosen.
 
     `X` may have any form that the estimators take. For ``estimators=None`` that is any form that
     :class:`KMeansFilterLearner` takes; files are decoded once.
@@ -134,6 +137,8 @@ class ConsensusClusterer(
     ----------
     .. [1] J. Wu, H. Liu, H. Xiong, J. Cao, J. Chen, "K-means-based consensus clustering: a
        unified view", IEEE Transactions on Knowledge and Data Engineering 27(1), 2015.
+    .. [2] A. Topchy, A. K. Jain, W. Punch, "Clustering ensembles: models of consensus and weak
+       partitions", IEEE Transactions on Pattern Analysis and Machine Intelligence 27(12), 2005.
 
     Examples
     --------
@@ -149,7 +154,11 @@ class ConsensusClusterer(
     """
 
     _parameter_constraints = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), Iterable],
+        "n_clusters": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            *(range, list, tuple, np.ndarray),
+        ],
         "estimators": [list, tuple, None],
         "n_runs": [Interval(Integral, 1, None, closed="left")],
         "weights": [StrOptions({"agreement"}), "array-like", None],
@@ -237,7 +246,7 @@ class ConsensusClusterer(
             For fewer images than clusters, estimators without a name of their own, and what the
             estimators themselves refuse.
         """
-        candidates = candidates_of(self.n_clusters)
+        candidates = candidates_of(self.n_clusters, X)
         rng = check_random_state(self.random_state)
         if self.estimators is None:
             source = checked_source(self, X, reset=True)
@@ -245,17 +254,32 @@ class ConsensusClusterer(
             members = recipe(source, size, max(candidates))
             images = in_memory(source, X, size)
         else:
+            self._check_own()
             members, images, source, size = checked_members(self.estimators), X, None, None
-            self._validate_names([name for name, _ in members])
         weights = weights_by_name(self.weights, members)
         routed = self._routed(members, params)
-        progress = FitProgress(self, X, y)
         jobs = jobs_of(members, self.n_runs, rng)
+        if len(candidates) > 1 and len(jobs) == 1:
+            raise ValueError(
+                "To compare several n_clusters takes two runs or more: set n_runs=2, or give "
+                "another estimator. One that draws no random numbers is fitted once."
+            )
+        progress = FitProgress(self, X, y)
         runs = self._fit_runs(jobs, images, candidates, routed, progress)
         fitted = voted(jobs, runs, candidates, weights, rng.randint(2**31 - 1))
         progress.end(lambda: fitted)
         self._set(X, source, size, fitted)
         return self
+
+    def _check_own(self):
+        """Check what holds for estimators that were given only."""
+        for name in ("image_shape", "input_size"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} is for estimators=None. Give {name} to your estimators themselves, "
+                    "where they have such a parameter."
+                )
+        self._validate_names([name for name, _ in checked_members(self.estimators)])
 
     def _fit_runs(self, jobs, X, candidates, routed, progress):
         """Fit all runs: for each job a list of one `Run` for each number of clusters."""
@@ -275,13 +299,14 @@ class ConsensusClusterer(
     def _set(self, X, source, size, fitted):
         """Set all fitted attributes at once."""
         if source is not None:
-            set_fitted(self, X, source, fitted | {"_input_size": size})
+            set_fitted(self, X, source, fitted | {"_input_size": size, "_has_recipe": True})
             return
         first = fitted["estimators_"][0]
         names = ("n_features_in_", "feature_names_in_")
-        told = {name: getattr(first, name) for name in names if hasattr(first, name)}
-        kept = {name: value for name, value in vars(self).items() if name not in names}
-        self.__dict__ = kept | told | fitted
+        of_first = {name: getattr(first, name) for name in names if hasattr(first, name)}
+        old = {*names, "image_shape_", "_input_size", "_dtype", "_pixel_range"}
+        kept = {name: value for name, value in vars(self).items() if name not in old}
+        self.__dict__ = kept | of_first | fitted | {"_has_recipe": False}
 
     def predict(self, X: Any) -> np.ndarray:
         """The cluster of each image, by the vote of all runs.
@@ -309,7 +334,7 @@ class ConsensusClusterer(
                     f"New images cannot be clustered: the estimator {name!r} has no method "
                     "predict. labels_ holds the clusters of the images of fit."
                 )
-        if self.estimators is None:
+        if self._has_recipe:
             images = in_memory(checked_source(self, X, reset=False), X, self._input_size)
         labelings = Parallel(n_jobs=self.n_jobs)(
             delayed(predicted)(run, classes, images)
@@ -340,15 +365,17 @@ class ConsensusClusterer(
 
     def _routed(self, members, params):
         """The metadata for each member."""
-        if not params or self.estimators is None:
-            _raise_for_params(params, self, "fit")
-            return {name: {"fit": {}} for name, _ in members}
         _raise_for_params(params, self, "fit")
+        if not params or self.estimators is None:
+            return {name: {"fit": {}} for name, _ in members}
         return process_routing(self, "fit", **params)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        of_members = [get_tags(member).input_tags for _, member in self._named_members()]
+        try:
+            of_members = [get_tags(member).input_tags for _, member in self._named_members()]
+        except (TypeError, ValueError):  # told by `fit`; a notebook shows what is wrong, too
+            of_members = []
         tags.input_tags.sparse = bool(of_members) and all(each.sparse for each in of_members)
         tags.input_tags.three_d_array = all(each.three_d_array for each in of_members)
         return tags

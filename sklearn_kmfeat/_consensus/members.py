@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier, is_regressor
 
 from .._core.consensus import mean_agreement
 
@@ -39,12 +40,23 @@ def checked_members(estimators: Any) -> list[tuple[str, Any]]:
     for name, member in members:
         if not isinstance(name, str):
             raise ValueError(f"{expected}; {name!r} is no name.")
-        if isinstance(member, type) or not (_is_drop(member) or hasattr(member, "fit")):
-            raise TypeError(f"{expected}; for {name!r} there is {member!r}.")
+        if not _is_drop(member):
+            _check_member(name, member, expected)
     kept = [(name, member) for name, member in members if not _is_drop(member)]
     if not kept:
         raise ValueError(f"{expected}; there is none to fit.")
     return kept
+
+
+def _check_member(name, member, expected):
+    if isinstance(member, type) or not (hasattr(member, "fit") and hasattr(member, "get_params")):
+        raise TypeError(f"{expected}; for {name!r} there is {member!r}.")
+    if is_classifier(member) or is_regressor(member):
+        raise TypeError(f"{expected}; {name!r} learns from labels, and there are none.")
+    if not (hasattr(member, "predict") or hasattr(member, "fit_predict")):
+        raise TypeError(
+            f"{expected}; {name!r} finds no clusters: put a clusterer after it, in a Pipeline."
+        )
 
 
 def jobs_of(
@@ -79,9 +91,21 @@ def run_weights(weights: Any, names: Sequence[str], agreement: np.ndarray) -> np
     elif weights is None:
         raw = np.ones(len(names))
     else:
-        raw = mean_agreement(agreement).clip(min=0)
+        raw = agreement_with_others(names, agreement).clip(min=0)
     # Runs of which none agrees with another are all as good, or as bad.
     return raw / raw.sum() if raw.any() else np.full(len(names), 1 / len(names))
+
+
+def agreement_with_others(names: Sequence[str], agreement: np.ndarray) -> np.ndarray:
+    """The mean agreement (r,) of each run with those of other members.
+
+    A member that is wrong in the same way each time agrees with itself. Of two members nobody can
+    tell which is wrong: then the other runs of the same one count, too.
+    """
+    if len(set(names)) < 3:
+        return mean_agreement(agreement)
+    others = np.array([[a != b for b in names] for a in names])
+    return (agreement * others).sum(1) / others.sum(1)
 
 
 def weights_by_name(weights: Any, estimators: Sequence[tuple[str, Any]]) -> Any:
@@ -94,7 +118,10 @@ def weights_by_name(weights: Any, estimators: Sequence[tuple[str, Any]]) -> Any:
     """
     if weights is None or isinstance(weights, str):
         return weights
-    values = np.asarray(weights, dtype=np.float64)
+    try:
+        values = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
     if values.shape != (len(estimators),):
         raise ValueError(
             f"weights must be one number for each of the {len(estimators)} estimators, got "

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .._cluster_classifier import clusters_of, one_cluster_per_sample
@@ -75,7 +76,7 @@ def fit_runs(
     member = with_seed(member, seed)
     if len(sizes) == 1 or fit_params or not isinstance(member, Pipeline):
         members = [with_size(member, size) for size in sizes]
-        return [Run.of(one.fit(X, **fit_params), X) for one in members]
+        return [Run.of(one.fit(X, None, **fit_params), X) for one in members]
     first = member[:-1]
     rows = first.fit_transform(X)
     last = [with_size(member[-1], size).fit(rows) for size in sizes]
@@ -92,7 +93,9 @@ def with_seed(member: Any, seed: int) -> Any:
     member = clone(member)
     names = sorted(member.get_params())
     states = [n for n in names if n == "random_state" or n.endswith("__random_state")]
-    return member.set_params(**{name: int(rng.randint(2**31 - 1)) for name in states})
+    if states:  # a FrozenEstimator takes no parameters
+        member.set_params(**{name: int(rng.randint(2**31 - 1)) for name in states})
+    return member
 
 
 def with_size(member: Any, size: int | None) -> Any:
@@ -135,7 +138,7 @@ def _labels_of_fit(estimator, X):
     last = estimator
     while isinstance(last, Pipeline):
         last = last[-1]
-    labels = getattr(last, "labels_", None)
+    labels = None if isinstance(last, FrozenEstimator) else getattr(last, "labels_", None)
     if labels is None:
         return clusters_of(estimator, X)
     return one_cluster_per_sample(labels, type(last).__name__)

@@ -46,9 +46,17 @@ def voted(
     agreement = agreement_matrix(labelings)
     shares = run_weights(weights, names, agreement)
     sizes = [max(1, len(run.classes)) for run in runs]
-    n_clusters = _possible(candidates[best], labelings)
+    n_groups = len(np.unique(np.stack(labelings, 1), axis=0))
+    n_clusters = min(n_groups, candidates[best])
     vote = Vote.of(labelings, sizes, n_clusters, shares, random_state)
     labels = vote.predict(labelings)
+    n_clusters = len(np.unique(labels))
+    if n_clusters < candidates[best]:
+        warn(
+            f"Only {n_clusters} clusters instead of {candidates[best]}: the runs tell {n_groups} "
+            "groups of images apart. Give the estimators more clusters.",
+            ConvergenceWarning,
+        )
     return {
         "labels_": labels,
         "n_clusters_": n_clusters,
@@ -63,19 +71,6 @@ def voted(
         # Plain arrays, which any way of storing a model takes.
         "_vote": asdict(vote),
     }
-
-
-def _possible(n_clusters, labelings):
-    """The number of clusters, or of groups that the runs tell apart, with a warning."""
-    n_groups = len(np.unique(np.stack(labelings, 1), axis=0))
-    if n_groups >= n_clusters:
-        return n_clusters
-    warn(
-        f"Only {n_groups} clusters instead of {n_clusters}: the runs tell no more groups of images "
-        "apart. Give the estimators more clusters.",
-        ConvergenceWarning,
-    )
-    return n_groups
 
 
 def _by_name(names, estimators):

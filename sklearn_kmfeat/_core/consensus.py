@@ -53,6 +53,8 @@ def mean_agreement(matrix: np.ndarray) -> np.ndarray:
 class Vote:
     """Clusters of what several runs say of each image: a mixture of multinomials.
 
+    Every cluster holds at least one of the images that it was made of.
+
     Attributes
     ----------
     scores_of : float64 ndarray of shape (total number of clusters of the runs, k)
@@ -101,7 +103,10 @@ class Vote:
         kmeans = KMeans(n_clusters, n_init=_N_INIT, random_state=random_state)
         labels = kmeans.fit_predict(rows.multiply(np.sqrt(of_column)[None]).tocsr())
         counts, log_shares = _mixture(rows, np.eye(n_clusters)[labels], sizes, of_column)
-        return cls(log_shares * of_column[:, None], counts.argmax(1), tuple(sizes), weights)
+        scores_of = log_shares * of_column[:, None]
+        # Already the first iteration may leave a cluster without images.
+        live = np.unique((rows @ scores_of).argmax(1))
+        return cls(scores_of[:, live], counts[:, live].argmax(1), tuple(sizes), weights)
 
     def predict(self, labelings: Sequence[np.ndarray]) -> np.ndarray:
         """The most probable cluster (n,) of images, from what the runs say of them."""
@@ -135,19 +140,19 @@ def _mixture(rows, shares, sizes, weights):
     Returns the images of each column in each cluster, and the logarithms of the shares of the
     columns in the clusters, both (columns, k).
     """
-    labels = shares.argmax(1)
-    fitted = _multinomials(rows, shares, sizes)
+    k, labels = shares.shape[1], shares.argmax(1)
+    fitted = kept = _multinomials(rows, shares, sizes)
     for _ in range(_MAX_ITER):
         scores = rows @ (fitted[1] * weights[:, None])
-        found = scores.argmax(1)
-        if len(np.unique(found)) < len(np.unique(labels)):
-            break  # a cluster would die out
-        same, labels = (found == labels).all(), found
-        shares = softmax(scores, axis=1)
-        fitted = _multinomials(rows, shares, sizes)
-        if same:
+        best = scores.argmax(1)
+        if len(np.unique(best)) < k:
+            break  # a cluster died out: those of the iteration before are the last
+        kept = fitted
+        if (best == labels).all():
             break
-    return fitted
+        labels, shares = best, softmax(scores, axis=1)
+        fitted = _multinomials(rows, shares, sizes)
+    return kept
 
 
 def _multinomials(rows, shares, sizes):

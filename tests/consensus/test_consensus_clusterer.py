@@ -56,8 +56,7 @@ def test_fitted_attributes(blobs, members):
     runs = [estimator.predict(X) for estimator in consensus.estimators_]
     assert consensus.agreement_[1, 4] == pytest.approx(adjusted_rand_score(runs[1], runs[4]))
     assert_array_equal(consensus.stability_["n_clusters"], [4])
-    assert consensus.confidence_.min() >= 0
-    assert consensus.confidence_.max() <= 1 + 1e-9
+    assert consensus.confidence_.max() == pytest.approx(1)
 
 
 def test_predict_gives_labels_again(blobs, members):
@@ -257,3 +256,36 @@ def test_image_estimators_are_members(digits):
     consensus = ConsensusClusterer(3, [("filters", member)], random_state=0).fit(images[:50])
     assert len({e[0].filters_.tobytes() for e in consensus.estimators_}) == 3
     assert_array_equal(consensus.predict(images[:50]), consensus.labels_)
+
+
+def test_nothing_of_an_earlier_fit_is_left(digits, blobs):
+    images, _ = digits
+    consensus = ConsensusClusterer(3, n_runs=1, random_state=0).fit(images[:60])
+    consensus.set_params(estimators=[("k-means", KMeans(3))]).fit(blobs[0])
+    assert not hasattr(consensus, "image_shape_")
+    assert consensus.n_features_in_ == 2
+    consensus.set_params(estimators=None)  # what was fitted predicts
+    assert_array_equal(consensus.predict(blobs[0]), consensus.labels_)
+
+
+@pytest.mark.parametrize("name", ["image_shape", "input_size"])
+def test_parameters_of_the_recipe(name, blobs):
+    consensus = ConsensusClusterer(3, [("k-means", KMeans(3))], **{name: (1, 2)})
+    with pytest.raises(ValueError, match=f"{name} is for estimators=None"):
+        consensus.fit(blobs[0])
+
+
+def test_one_run_cannot_compare_numbers_of_clusters(blobs):
+    consensus = ConsensusClusterer("auto", [("ward", AgglomerativeClustering())])
+    with pytest.raises(ValueError, match="takes two runs or more"):
+        consensus.fit(blobs[0])
+
+
+@pytest.mark.parametrize("n_clusters", ["4", b"ab", iter([2, 3]), 0, 2.5])
+def test_what_is_no_number_of_clusters(n_clusters, blobs):
+    with pytest.raises(ValueError, match="n_clusters"):
+        ConsensusClusterer(n_clusters, [("k-means", KMeans(3))]).fit(blobs[0])
+
+
+def test_what_is_wrong_with_the_estimators_can_be_shown():
+    assert "ConsensusClusterer" in ConsensusClusterer(4, [KMeans()])._repr_html_()

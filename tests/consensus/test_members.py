@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_kmfeat._consensus.members import (
     checked_members,
@@ -29,6 +31,8 @@ def test_dropped_members_are_left_out():
         ([(1, KMeans())], "1 is no name"),
         ([("a", KMeans)], "for 'a' there is"),
         ([("a", None)], "for 'a' there is None"),
+        ([("a", StandardScaler())], "'a' finds no clusters"),
+        ([("a", LogisticRegression())], "'a' learns from labels"),
     ],
 )
 def test_what_is_no_member(estimators, message):
@@ -67,7 +71,16 @@ def test_weights_by_name():
     assert weights_by_name(None, members) is None
 
 
-@pytest.mark.parametrize("weights", [[1], [1, 2, 3], [-1, 2], [0, 0], [np.nan, 1]])
+def test_agreement_with_runs_of_other_members():
+    """A member that is wrong in the same way each time gets no weight."""
+    names = ["a", "b", "wrong", "wrong"]
+    right = np.array([[1, 0.9, 0, 0], [0.9, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]])
+    assert_allclose(run_weights("agreement", names, right), [0.5, 0.5, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "weights", [{"a": 1, "b": 2}, [1], [1, 2, 3], [-1, 2], [0, 0], [np.nan, 1]]
+)
 def test_refused_weights(weights):
     with pytest.raises(ValueError, match="weights must"):
         weights_by_name(weights, [("a", KMeans()), ("b", KMeans())])

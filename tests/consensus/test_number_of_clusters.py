@@ -8,17 +8,24 @@ from sklearn_kmfeat._consensus.number_of_clusters import candidates_of, stabilit
 
 
 def test_candidates():
-    assert candidates_of(7) == (7,)
-    assert candidates_of(np.int64(7)) == (7,)
-    assert candidates_of("auto") == tuple(range(2, 21))
-    assert candidates_of([4, 2, 3]) == (2, 3, 4)
-    assert candidates_of(np.arange(2, 5)) == (2, 3, 4)
+    X = np.zeros((500, 2))
+    assert candidates_of(7, X) == (7,)
+    assert candidates_of(np.int64(7), X) == (7,)
+    assert candidates_of("auto", X) == tuple(range(2, 21))
+    assert candidates_of("auto", X[:50]) == (2, 3, 4, 5)
+    assert candidates_of([4, 2, 3], X) == (2, 3, 4)
+    assert candidates_of(np.arange(2, 5), X) == (2, 3, 4)
+
+
+def test_too_few_images_to_compare():
+    with pytest.raises(ValueError, match="needs 30 images or more, got n_samples=29"):
+        candidates_of("auto", np.zeros((29, 2)))
 
 
 @pytest.mark.parametrize("n_clusters", [[], [1, 2], [2, 2], [2.5, 3], ["a"]])
 def test_refused_candidates(n_clusters):
     with pytest.raises(ValueError, match="different numbers from 2 upwards"):
-        candidates_of(n_clusters)
+        candidates_of(n_clusters, np.zeros((50, 2)))
 
 
 def test_stability():
@@ -30,7 +37,8 @@ def test_stability():
     assert_allclose(curve["standard_error"], [0, np.std([8, 11, 11]) / 14 / 3**0.5])
 
 
-def test_the_smallest_of_about_equals():
-    curve = {"agreement": np.array([0.5, 0.77, 0.78]), "standard_error": np.array([0, 0, 0.02])}
-    assert stablest(curve) == 1
-    assert stablest(curve | {"standard_error": np.zeros(3)}) == 2
+def test_the_largest_of_equals():
+    assert stablest({"agreement": np.array([0.5, 0.78, 0.77])}) == 1
+    # Four clear clusters; two pairs of them lie together.
+    assert stablest({"agreement": np.array([0.9999, 0.7, 1.0, 0.8])}) == 2
+    assert stablest({"agreement": np.array([1.0, 0.7, 0.9999, 0.8])}) == 2

@@ -5,9 +5,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_kmfeat._consensus.runs import fit_runs, places, predicted, size_name, with_seed
 
@@ -39,6 +40,13 @@ def test_a_run_is_the_fit_of_the_member(member, rows):
     assert repr(member.get_params()) == before
     if hasattr(member, "predict"):
         assert_array_equal(predicted(run.estimator, run.classes, rows[:5]), run.labels[:5])
+
+
+def test_a_frozen_clusterer_predicts_the_images_that_it_gets(rows):
+    frozen = FrozenEstimator(KMeans(4, n_init=1, random_state=0).fit(rows[:30]))
+    for member in (frozen, make_pipeline(FunctionTransformer(), frozen)):
+        (run,) = fit_runs(member, rows, 0, (None,), {})
+        assert_array_equal(run.labels, frozen.predict(rows))
 
 
 def test_noise_has_no_cluster(rows):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from sklearn_kmfeat._core.consensus import Vote, agreement_matrix, mean_agreement, one_hot
@@ -92,7 +93,7 @@ def test_the_vote_is_where_expectation_maximisation_ends(noisy_runs):
     # It ends when no image moves, so that the logarithms are near those of the solution.
     rows = [fitted.scores_of[3 * r + run] for r, run in enumerate(runs)]
     odds = np.exp(np.sum(rows, 0))
-    assert_allclose(odds / odds.sum(1, keepdims=True), shares, atol=0.1)
+    assert_allclose(odds / odds.sum(1, keepdims=True), shares, atol=0.2)
 
 
 def test_an_image_that_no_run_knows_gets_a_cluster_all_the_same():
@@ -115,6 +116,10 @@ def test_confidence_is_the_weight_of_those_that_vote_for_the_cluster():
     assert_allclose(fitted.confidence(runs, labels), [1, 1, 0.75, 1, 1, 1])
 
 
-def test_no_cluster_of_the_vote_dies_out(rng):
-    runs = [rng.randint(0, 6, 60) for _ in range(4)]
-    assert len(np.unique(vote(runs, 6).predict(runs))) == 6
+@pytest.mark.parametrize("seed", range(6))
+def test_no_cluster_of_the_vote_dies_out(seed):
+    rng = np.random.RandomState(seed)
+    X = rng.normal(size=(300, 5))
+    runs = [KMeans(20, n_init=1, random_state=i).fit_predict(X) for i in range(6)]
+    fitted = vote(runs, 20)
+    assert_array_equal(np.unique(fitted.predict(runs)), np.arange(20))
