@@ -18,6 +18,7 @@ from sklearn_kmfeat import (
     BagOfPatches,
     ChannelConnections,
     ClusterClassifier,
+    ConsensusClusterer,
     ContrastNormalizer,
     ConvKMeans,
     DeepClusterEstimator,
@@ -71,6 +72,7 @@ ESTIMATORS = {
     "prototypes": DeepClusterEstimator(3, head="prototypes", augment="color", **TINY),
     "dropping": DeepClusterEstimator(3, module=Dropping, max_epochs=2, random_state=0),
     "classifier": ClusterClassifier(DeepClusterEstimator(4, **TINY)),
+    "consensus": ConsensusClusterer(3, n_runs=1, random_state=0),
 }
 
 

@@ -173,7 +173,7 @@ class DeepClusterEstimator(
         In the space of `cluster_space`, which is that of `transform` with ``layer="clusters"``.
     inertia_ : float
         Sum of squared distances of the images to their centers in this space.
-    agreement_ : ndarray of shape (n_init, n_init)
+    agreement_ : ndarray of shape (r, r)
         Adjusted Rand indices between the clusters of the runs; fewer after an interrupt.
     history_ : list of dict
         For each epoch the ``loss``. For each epoch with a new clustering ``nmi`` with the

@@ -20,7 +20,8 @@ class ConvKMeans(PatchDictionary):
     K-means on patches learns the same edge at many places. Here a filter slides over
     windows larger than itself: from each window, only the patch to which some filter
     responds most is learned by that filter. So one filter can stand for all shifts of a
-    pattern: patterns that occur again and again at unknown places in noise are recovered.
+    pattern: patterns that occur again and again at unknown places in noise are recovered, with
+    ``contrast=None`` and ``whiten_eps=None``.
     On photographs, of which windows show no such patterns, filters may be less redundant
     than those of k-means, or more: see the notes. With `connections`, the channels of the
     input, such as the maps of a first layer, are split in groups, and every group learns
@@ -168,7 +169,7 @@ class ConvKMeans(PatchDictionary):
     ``working_memory`` holds.
 
     **Patterns.** Three patterns of 7×7 pixels in noise of their own strength are recovered
-    from every start, without whitening and with ``contrast=None`` (`benchmarks/planted`).
+    from each of 20 starts, without whitening and with ``contrast=None`` (`benchmarks/planted`).
     Whitening, the default, is made for photographs: it makes weak directions, and so noise,
     as strong as patterns. Where pattern and noise differ in contrast, as in most recordings,
     ``contrast="patch"`` hides it; with it, use ``init="energy"``.

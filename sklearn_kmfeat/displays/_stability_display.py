@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from ._figure import figure_and_axes
 
@@ -71,7 +72,13 @@ class StabilityDisplay:
         -------
         display : StabilityDisplay
             The drawn display.
+
+        Raises
+        ------
+        NotFittedError
+            If it has no `stability_`.
         """
+        check_is_fitted(estimator, "stability_")
         return cls(estimator.stability_, n_clusters=estimator.n_clusters_).plot(
             ax=ax, **plot_params
         )

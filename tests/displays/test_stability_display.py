@@ -1,7 +1,8 @@
-from types import SimpleNamespace
-
 import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
 
+from sklearn_kmfeat import ConsensusClusterer
 from sklearn_kmfeat.displays import StabilityDisplay
 
 STABILITY = {"n_clusters": np.array([2, 3, 5]), "agreement": np.array([0.5, 0.8, 0.4])}
@@ -14,11 +15,15 @@ def test_the_curve_and_the_best_number():
     np.testing.assert_array_equal(display.chosen_.get_xdata(), [3, 3])
 
 
+class Fitted(ConsensusClusterer):
+    stability_ = STABILITY | {"standard_error": np.full(3, 0.1)}
+    n_clusters_ = 2
+
+
 def test_from_estimator():
-    fitted = SimpleNamespace(
-        stability_=STABILITY | {"standard_error": np.full(3, 0.1)}, n_clusters_=2
-    )
-    display = StabilityDisplay.from_estimator(fitted)
+    with pytest.raises(NotFittedError):
+        StabilityDisplay.from_estimator(ConsensusClusterer())
+    display = StabilityDisplay.from_estimator(Fitted())
     np.testing.assert_array_equal(display.line_.get_ydata(), STABILITY["agreement"])
     np.testing.assert_array_equal(display.chosen_.get_xdata(), [2, 2])
     (band,) = display.ax_.collections

@@ -23,6 +23,7 @@ from sklearn_kmfeat._inputs.base import ImageSource
 from sklearn_kmfeat._inputs.check import FORMS, Form
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
+pytestmark = pytest.mark.filterwarnings("ignore:Epoch:sklearn.exceptions.ConvergenceWarning")
 SMALL = {"n_filters": 4, "n_patches": 200, "max_iter": 2, "random_state": 0}
 DEEP = {"n_clusters": 2, "max_epochs": 1, "net_params": {"module__width": 4}, "random_state": 0}
 ESTIMATORS = [
