@@ -2,8 +2,9 @@
 
 The recipe of `ConsensusClusterer` was chosen on those of `CHOSEN_ON`. scikit-learn's digits come
 with it, and Fashion-MNIST is read where torchvision keeps it. Any other set is a file
-`image_sets/NAME.npz` in the data home, with `images` and `labels`; without it its rows are left
-out. What has been measured is kept in `benchmarks/.cache`, so that a run may be interrupted.
+`image_sets/NAME.npz` in the data home, with `images` and `labels`, as `tools/make_image_sets.py`
+makes some; without it its rows are left out. What has been measured is kept in `benchmarks/.cache`,
+so that a run may be interrupted.
 """
 
 import os

@@ -12,8 +12,8 @@ from .kmeans import Dictionary, Step, Sums, assigned, move_empty, total, worst_r
 # The cosine of two directions is known up to so many roundings, for up to 1,200 values.
 _ROUNDINGS = 8
 # So much longer must the sum of a shifted filter be: where all shifts are equal, as of stripes
-# along themselves, rounding alone would move filters to and fro. Planted patterns are found with
-# 0 and with 0.01 as well.
+# along themselves, rounding alone would move filters back and forth. Planted patterns are found
+# with 0 and with 0.01 as well.
 _LONGER = 1e-3
 
 
