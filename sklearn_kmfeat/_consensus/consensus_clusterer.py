@@ -48,8 +48,8 @@ class ConsensusClusterer(
     Parameters
     ----------
     n_clusters : int, "auto" or sequence of int, default=10
-        Number of clusters. With several, such as ``range(2, 16)``, the number at which the runs
-        agree best is taken, the largest of equals, see `stability_`; ``"auto"`` compares 2 to 20,
+        Number of clusters. With several, such as ``range(2, 16)``, the number is taken at which the
+        agreement of the runs has its highest peak, see `stability_`; ``"auto"`` compares 2 to 20,
         or to a tenth of the number of images. The clusterers are then fitted with each of them,
         on features that are learned once in each run (the recipe is that for the largest number);
         otherwise they keep their own number.

@@ -77,9 +77,16 @@ def stability(
 
 
 def stablest(curve: dict[str, np.ndarray]) -> int:
-    """The place of the number at which the runs agree best, the largest of equals.
+    """The place of the highest peak of the agreement, the largest of equals.
 
-    Clear clusters are found by all runs, and so are pairs of them that lie together.
+    A single cluster is found by all runs, and few clusters agree nearly as well for being few: of
+    2,000 digits 2 clusters had 0.87, and ten, a peak of the curve, 0.81. So two clusters count
+    only where all runs find the same two; without any peak the best number is taken.
     """
     agreement = curve["agreement"]
-    return int(np.flatnonzero(agreement >= agreement.max() - _EQUAL)[-1])
+    before = 1.0 if curve["n_clusters"][0] == 2 else -np.inf
+    around = np.concatenate([[before], agreement, [-np.inf]])
+    neighbors = np.maximum(around[:-2], around[2:])
+    peaks = np.where(agreement >= neighbors - _EQUAL, agreement, -np.inf)
+    heights = peaks if np.isfinite(peaks).any() else agreement
+    return int(np.flatnonzero(heights >= heights.max() - _EQUAL)[-1])

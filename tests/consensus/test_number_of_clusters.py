@@ -37,8 +37,20 @@ def test_stability():
     assert_allclose(curve["standard_error"], [0, np.std([8, 11, 11]) / 14 / 3**0.5])
 
 
+def stablest_of(*agreement, first=2):
+    sizes = np.arange(first, first + len(agreement))
+    return sizes[stablest({"n_clusters": sizes, "agreement": np.array(agreement)})]
+
+
+def test_the_highest_peak():
+    assert stablest_of(0.87, 0.63, 0.66, 0.7, 0.81, 0.77) == 6
+    assert stablest_of(0.5, 0.7, 0.6, 0.9, 0.8) == 5
+    assert stablest_of(0.9, 0.7, 0.6, 0.5) == 2  # no peak
+    assert stablest_of(1.0, 0.7, 0.8, 0.5) == 2  # all runs find the same two
+    assert stablest_of(0.9, 0.7, 0.8, 0.5, first=5) == 5
+
+
 def test_the_largest_of_equals():
-    assert stablest({"agreement": np.array([0.5, 0.78, 0.77])}) == 1
     # Four clear clusters; two pairs of them lie together.
-    assert stablest({"agreement": np.array([0.9999, 0.7, 1.0, 0.8])}) == 2
-    assert stablest({"agreement": np.array([1.0, 0.7, 0.9999, 0.8])}) == 2
+    assert stablest_of(0.9999, 0.7, 1.0, 0.8) == 4
+    assert stablest_of(1.0, 0.7, 0.9999, 0.8) == 4
