@@ -1,9 +1,11 @@
 """A vote of several clusterings as a scikit-learn estimator."""
 
+from contextlib import nullcontext
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClusterMixin, MetaEstimatorMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state, get_tags
@@ -28,6 +30,11 @@ from .number_of_clusters import candidates_of
 from .recipe import recipe
 from .runs import fit_runs, predicted
 from .voting import voted
+
+
+def _own_settings(has_recipe):
+    """Where other people's settings of scikit-learn decide nothing: the PCA of the recipe."""
+    return config_context(array_api_dispatch=False) if has_recipe else nullcontext()
 
 
 class ConsensusClusterer(
@@ -265,7 +272,8 @@ class ConsensusClusterer(
                 "another estimator. One that draws no random numbers is fitted once."
             )
         progress = FitProgress(self, X, y)
-        runs = self._fit_runs(jobs, images, candidates, routed, progress)
+        with _own_settings(self.estimators is None):
+            runs = self._fit_runs(jobs, images, candidates, routed, progress)
         fitted = voted(jobs, runs, candidates, weights, rng.randint(2**31 - 1))
         progress.end(lambda: fitted)
         self._set(X, source, size, fitted)
@@ -336,10 +344,11 @@ class ConsensusClusterer(
                 )
         if self._has_recipe:
             images = in_memory(checked_source(self, X, reset=False), X, self._input_size)
-        labelings = Parallel(n_jobs=self.n_jobs)(
-            delayed(predicted)(run, classes, images)
-            for run, classes in zip(self.estimators_, self._classes, strict=True)
-        )
+        with _own_settings(self._has_recipe):
+            labelings = Parallel(n_jobs=self.n_jobs)(
+                delayed(predicted)(run, classes, images)
+                for run, classes in zip(self.estimators_, self._classes, strict=True)
+            )
         return Vote(**self._vote).predict(labelings)
 
     def get_metadata_routing(self):
