@@ -85,7 +85,7 @@ plt.show()
 #
 # With several numbers the runs are compared at each of them. Too few clusters join classes, and too
 # many split them, in ways that differ from run to run; where the agreement has its peak, the
-# clusters are in the images. Nine or ten it is here. On photographs, whose classes no clustering of
+# clusters are in the images. Ten it is here. On photographs, whose classes no clustering of
 # pixels shows clearly, the curve falls from the start, which is worth knowing, too.
 
 several = ConsensusClusterer(range(4, 17), n_runs=1, random_state=0).fit(images)
