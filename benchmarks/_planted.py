@@ -43,15 +43,15 @@ def run(quick=False):
     """
     n_images, seeds = (300, range(3)) if quick else (N_IMAGES, range(20))
     rows = []
-    for (noise, preparation), recentre, init in product(CASES, (False, True), ("sample", "energy")):
+    for (noise, preparation), recenter, init in product(CASES, (False, True), ("sample", "energy")):
         how = PREPARATIONS[preparation]
-        runs = [found(planted(s, n_images, noise), *how, recentre, init, s) for s in seeds]
+        runs = [found(planted(s, n_images, noise), *how, recenter, init, s) for s in seeds]
         exactly, shifted, n_iter, seconds = np.array(runs, dtype=float).T
         rows.append(
             {
                 "noise": noise,
                 "preparation": preparation,
-                "filters are shifted": "yes" if recentre else "no",
+                "filters are shifted": "yes" if recenter else "no",
                 "init": init,
                 "all exactly": f"{exactly.sum():.0f} of {len(seeds)}",
                 "up to a shift": f"{shifted.sum():.0f} of {len(seeds)}",
@@ -75,7 +75,7 @@ def planted(seed, n_images, noise):
     return patterns, images
 
 
-def found(data, contrast, whitened, recentre, init, seed):
+def found(data, contrast, whitened, recenter, init, seed):
     """Whether all patterns are found exactly, and up to a shift; iterations and seconds."""
     patterns, images = data
     learner = Convolutional(N_PATTERNS, (WINDOW, WINDOW), init, patch_size=(SIZE, SIZE))
@@ -83,7 +83,7 @@ def found(data, contrast, whitened, recentre, init, seed):
     began = perf_counter()
     windows, preparation = learner.prepare(rows, lambda p: prepared(p, contrast, whitened))
     start = learner.start(windows, np.random.RandomState(seed))
-    dictionary = convolutional(windows, start, max_iter=200, tol=learner.tol, recentre=recentre)
+    dictionary = convolutional(windows, start, max_iter=200, tol=learner.tol, recenter=recenter)
     seconds = perf_counter() - began
     filters = dictionary.centers.double().numpy()
     return (

@@ -29,11 +29,12 @@ def agreement_matrix(labelings: Sequence[np.ndarray]) -> np.ndarray:
     """
     labelings = [labels + 1 for labels in labelings]
     sizes = [int(labels.max()) + 1 for labels in labelings]
-    indicator = one_hot(labelings, sizes)
+    indicator, n_runs = one_hot(labelings, sizes), len(sizes)
     # All contingency tables at once: whole numbers, so that their sums are exact.
-    tables = (indicator.T @ indicator).toarray()
-    first = _first_columns(sizes)
-    pairs = np.add.reduceat(np.add.reduceat(_choose_2(tables), first, 0), first, 1)
+    tables = (indicator.T @ indicator).tocoo()
+    row, column = (np.repeat(np.arange(n_runs), sizes)[index] for index in tables.coords)
+    pairs = np.bincount(row * n_runs + column, _choose_2(tables.data), n_runs**2)
+    pairs = pairs.reshape(n_runs, n_runs)
     n_pairs = _choose_2(float(len(labelings[0])))
     of_run = np.diag(pairs)
     expected = np.outer(of_run, of_run) / max(n_pairs, 1.0)

@@ -20,13 +20,13 @@ class WindowStep:
     Parameters
     ----------
     windows : Windows
-    recentre : bool, default=True
+    recenter : bool, default=True
         Whether the sums beside are given.
     """
 
-    def __init__(self, windows: Windows, recentre: bool = True):
+    def __init__(self, windows: Windows, recenter: bool = True):
         self.windows = windows
-        self.recentre = recentre and math.prod(windows.offsets) > 1
+        self.recenter = recenter and math.prod(windows.offsets) > 1
 
     def __call__(self, centers: torch.Tensor, exact: bool = False) -> Sums:
         windows, norms = self.windows, self.windows.norms
@@ -35,7 +35,7 @@ class WindowStep:
         sums = coded_sums(coded, norms, len(centers), self._largest_patches, exact)
         if exact:
             return replace(sums, offset_counts=windows.count(offsets))
-        if not self.recentre:
+        if not self.recenter:
             return sums
         return replace(sums, beside=partial(sums_beside, windows, offsets, coded, len(centers)))
 
@@ -51,7 +51,7 @@ def convolutional(
     tol: float,
     damping: float = 1.0,
     on_iteration: Callable | None = None,
-    recentre: bool = True,
+    recenter: bool = True,
 ) -> Dictionary:
     """Convolutional k-means (Dundar, Jin & Culurciello 2015, algorithm 1).
 
@@ -60,7 +60,7 @@ def convolutional(
     normalise(X' S + damping * D)`` over the patches that were chosen. Filters that win
     nothing become the largest patches of the windows that are coded worst. What the paper has
     not: filters that took hold of a pattern off its middle are shifted, see
-    `gain_shape.recentre`. With windows of the size of a patch this is `spherical`.
+    `gain_shape.recenter`. With windows of the size of a patch this is `spherical`.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def convolutional(
         Where to start, among prepared patches; brought to unit length.
     max_iter, tol, damping, on_iteration
         As in `gain_shape`. Undamped, the error never grows.
-    recentre : bool, default=True
+    recenter : bool, default=True
         Whether filters are shifted; False is the algorithm of the paper.
 
     Returns
@@ -80,7 +80,7 @@ def convolutional(
         window's prepared patches: what could have been coded and was not.
     """
     limits = {"max_iter": max_iter, "tol": tol, "damping": damping}
-    step = WindowStep(windows, recentre)
+    step = WindowStep(windows, recenter)
     return gain_shape(step, centers, **limits, on_iteration=on_iteration)
 
 

@@ -134,7 +134,7 @@ def gain_shape(
     Every row is coded by the filter with the largest ``|d.x|``, with the gain
     ``s = d.x``; then ``D <- normalise(X' S + damping * D)``. Filters without rows
     become the directions of the rows that are coded worst. Where the step can tell the sums of
-    the rows beside, filters are centred again: see `recentre`.
+    the rows beside, filters are centred again: see `recenter`.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def gain_shape(
         # 5 in 50 iterations, and one comes before the end: 1.09 times as long on CIFAR-10, where
         # hardly any filter moves, and 1.14 on MNIST, where some do.
         if n_iter >= next_look or _is_near(new, centers, tol):
-            wait = 1 if recentre(new, totals) else 2 * wait
+            wait = 1 if recenter(new, totals) else 2 * wait
             next_look = n_iter + wait
         # Rows of zeros are assigned to a filter of zeros, which would stay.
         counts = totals.counts * new.any(1) * ~parallel(new[:0], new)
@@ -182,7 +182,7 @@ def _is_near(new, centers, tol):
     return float((new - centers).norm()) <= tol * len(centers) ** 0.5
 
 
-def recentre(centers: torch.Tensor, totals: Sums) -> bool:
+def recenter(centers: torch.Tensor, totals: Sums) -> bool:
     """Shift filters, in place, by a pixel where that makes the sum of their rows longer.
 
     A filter that took hold of a pattern off its middle is stuck there: all its patches are off by

@@ -374,7 +374,7 @@ def test_a_filter_is_shifted_to_the_longer_sum_by_hand():
     found = convolutional(windows, start, max_iter=1, tol=0, damping=100.0)
     np.testing.assert_allclose(found.centers, [[0.6, 0.8]], rtol=1e-6)
     assert found.inertia == pytest.approx(1 - 0.8**2, rel=1e-4)
-    unshifted = convolutional(windows, start, max_iter=1, tol=0, recentre=False)
+    unshifted = convolutional(windows, start, max_iter=1, tol=0, recenter=False)
     np.testing.assert_allclose(unshifted.centers, start)
 
 
@@ -384,7 +384,7 @@ def test_windows_of_one_patch_have_nothing_beside():
     windows = Machine().windows()
     filters = Machine().centers()
     assert WindowStep(windows)(filters).beside is not None
-    assert WindowStep(windows, recentre=False)(filters).beside is None
+    assert WindowStep(windows, recenter=False)(filters).beside is None
     assert WindowStep(windows)(filters, exact=True).beside is None
 
 
@@ -393,7 +393,7 @@ def test_sums_beside_of_two_parts_are_added():
     windows, filters = machine.windows(), machine.centers()
     parts = [WindowStep(windows[torch.arange(*ends)])(filters) for ends in ((0, 15), (15, 40))]
     machine.close((parts[0] + parts[1]).beside(), WindowStep(windows)(filters).beside().numpy())
-    plain = WindowStep(windows, recentre=False)(filters)
+    plain = WindowStep(windows, recenter=False)(filters)
     assert (parts[0] + plain).beside is None
 
 
@@ -469,7 +469,7 @@ def test_shifted_filters_never_capture_less(planted, eps, whitening, dtype, damp
         damping=damping,
         on_iteration=lambda centers, inertia: seen.append(inertia),
     )
-    plain = convolutional(windows, start, max_iter=30, tol=0, damping=damping, recentre=False)
+    plain = convolutional(windows, start, max_iter=30, tol=0, damping=damping, recenter=False)
     assert not torch.equal(found.centers, plain.centers)  # some were shifted
     rounding = 1e-5 if dtype is torch.float32 else 1e-12
     assert (np.diff([*seen, found.inertia]) <= rounding * float(windows.norms.sum())).all()
@@ -504,9 +504,9 @@ def test_planted_patterns_are_recovered_exactly_from_any_start(init):
         if init == "energy":
             start = energy_plusplus(windows.at(windows.largest), 3, np.random.RandomState(seed))
         unit = patterns.reshape(3, -1) / np.linalg.norm(patterns, axis=(1, 2))[:, None]
-        for recentre in n_found:
-            found = convolutional(windows, start, max_iter=50, tol=1e-4, recentre=recentre)
+        for recenter in n_found:
+            found = convolutional(windows, start, max_iter=50, tol=1e-4, recenter=recenter)
             correlations = np.abs(unit @ found.centers.double().numpy().T)
-            n_found[recentre] += bool((correlations.max(1) > 0.95).all())
+            n_found[recenter] += bool((correlations.max(1) > 0.95).all())
     assert n_found[True] == 6
     assert n_found[False] <= 3
