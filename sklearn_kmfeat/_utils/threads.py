@@ -1,8 +1,8 @@
 """Coarse threads: each works on pieces of its own, with torch on one thread.
 
-torch divides every product and every sum among its threads, which then wait for each other, spinning.
-Beside two other busy processes on two cores, that makes the assignment of k-means 15 times slower.
-Threads that meet only where a piece is done take their share of the processor and no more: 2.4 times.
+torch divides each product and each sum among its threads, which spin until the last one is done.
+Beside two other busy processes on two cores, that makes an assignment of k-means 15 times as long;
+threads that meet only where a piece is done take their share of the processor: 2.4 times.
 """
 
 import ctypes

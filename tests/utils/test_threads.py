@@ -108,9 +108,12 @@ def test_an_error_in_one_ends_all(three_threads, error):
 
 
 def test_an_error_while_results_are_used_ends_all(three_threads):
-    with pytest.raises(KeyboardInterrupt):
+    def interrupted():
         for _ in in_threads(squares, range(1000), CPU):
             raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]
 
 
