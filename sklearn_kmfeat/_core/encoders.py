@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from .._utils.tracing import is_traced, static_size
+from .selection import dividing
 
 
 class Encoder(NamedTuple):
@@ -91,7 +92,9 @@ def knn(nearness: torch.Tensor, *, knn_fraction: float) -> torch.Tensor:
     """
     n_filters = static_size(nearness, 1)
     k = min(n_filters, max(1, round(knn_fraction * n_filters)))
-    return _at_least(nearness, _kth_largest(nearness, k))
+    if is_traced():
+        return _at_least(nearness, nearness.detach().topk(k, dim=1).values[:, -1:])
+    return _at_least(nearness, dividing(nearness, k))
 
 
 #: The choices of `encoder`.
@@ -119,13 +122,3 @@ def _at_least(values, threshold):
     if values.requires_grad or is_traced():
         return values.ge(threshold).to(values.dtype)
     return values.ge_(threshold)
-
-
-def _kth_largest(values, k):
-    if is_traced():
-        return values.detach().topk(k, dim=1).values[:, -1:]
-    nth = values.shape[1] - k
-    if values.device.type == "cpu":  # numpy's selection is four times faster there
-        part = np.partition(values.detach().numpy(), nth, axis=1)[:, nth]
-        return torch.from_numpy(part)[:, None]
-    return values.detach().kthvalue(nth + 1, dim=1, keepdim=True).values

@@ -8,10 +8,11 @@ from sklearn import get_config
 # Cutting patches from 3,000 images of 64x64x3 takes the same time, to a third, in blocks of 1 to
 # 256 MiB.
 _READ_BYTES = 64 * 2**20
-# Patches and codes of one batch on a CPU. With 1,600 filters of 6x6x3 on two cores, a quarter of
-# these takes 1.7 times as long, and more of them no less.
-_CPU_COLUMN_BYTES = int(float(os.environ.get("CB", "2.5")) * 2**20)
-_CPU_CODE_BYTES = int(float(os.environ.get("KB", "2")) * 2**20)
+# Patches of a tile and codes of a block on a CPU, of each thread. With 1,600 filters of 6x6x3 and
+# two threads, 2 to 10 MiB of codes take the same time, and 20 MiB 1.3 times as long, which fall out of
+# the cache. One image is enough for the patches, and four cost fewer calls.
+_CPU_COLUMN_BYTES = 5 * 2**19
+_CPU_CODE_BYTES = 5 * 2**20
 
 
 def working_memory() -> int:
@@ -25,7 +26,7 @@ def read_bytes() -> int:
 
 
 def scratch_bytes(device: torch.device) -> tuple[int, int]:
-    """Bytes for the patches and for the codes of one batch.
+    """Bytes for the patches and for the codes that a thread holds.
 
     Together at most scikit-learn's `working_memory`; less on a CPU, for its cache.
     """
