@@ -17,7 +17,7 @@ from .contrast import contrast_normalize
 from .patches import PatchGrid, patch_columns
 from .pooling import Cells, Pooling, Strip
 from .preparation import Preparation
-from .products import first_of_largest
+from .products import first_of_largest, in_two_parts
 from .whitening import Whitening
 from .workspace import Tiling, Workspace
 
@@ -40,11 +40,16 @@ class Projection(NamedTuple):
     origin : tensor of shape (d, 1) or None
         Subtracted from patches that are not whitened, where the filters lie far from
         zero: distances from expanded squares are exact only near it.
+    rounded : tensor of shape (K, d) or (K, d + 4), or None
+        In a reduced precision, in which products are made then: `matrix`, without the bias, which
+        keeps its digits where it is added afterwards, or, for distances, with the bias in two parts
+        and ones for a norm in two parts.
     """
 
     whitening: torch.Tensor | None
     matrix: torch.Tensor
     origin: torch.Tensor | None = None
+    rounded: torch.Tensor | None = None
 
 
 class PatchCode(NamedTuple):
@@ -84,13 +89,19 @@ def patch_code(
     affinity: str,
     code: Callable[[torch.Tensor], torch.Tensor],
     channels: torch.Tensor | None = None,
+    reduced: torch.dtype | None = None,
 ) -> PatchCode:
     """The `PatchCode` of filters (K, d) of prepared patches."""
-    projection = project(filters, affinity, preparation.whitening)
+    projection = project(filters, affinity, preparation.whitening, reduced)
     return PatchCode(grid, preparation.contrast_eps, projection, code, channels)
 
 
-def project(filters: torch.Tensor, affinity: str, whitening: Whitening | None = None) -> Projection:
+def project(
+    filters: torch.Tensor,
+    affinity: str,
+    whitening: Whitening | None = None,
+    reduced: torch.dtype | None = None,
+) -> Projection:
     """Fold dictionary and whitening into one product where that is possible.
 
     Parameters
@@ -99,13 +110,15 @@ def project(filters: torch.Tensor, affinity: str, whitening: Whitening | None = 
         In whitened space.
     affinity : {"response", "nearness", "distance"}
     whitening : Whitening or None, default=None
+    reduced : torch.dtype or None, default=None
+        Of inner products with patches; None: as all the rest.
 
     Returns
     -------
     Projection
         On the device and in the dtype of `filters`.
     """
-    dtype = filters.dtype
+    dtype, length = filters.dtype, filters.shape[1]
     filters = filters.to(dtype if filters.device.type == "mps" else torch.float64)
     origin = None
     if whitening is None and affinity != "response":
@@ -118,12 +131,22 @@ def project(filters: torch.Tensor, affinity: str, whitening: Whitening | None = 
         share = 1 - (1 + 0.5 * static_size(filters, 1) ** 0.5) * torch.finfo(dtype).eps
         ones = torch.ones_like(squares)
         matrix = torch.cat([-2 * filters, share * squares, share * ones], 1)
-        return Projection(_as_product(whitening, filters, dtype), matrix.to(dtype), origin)
-    bias = -squares / 2 if affinity == "nearness" else torch.zeros_like(squares)
-    if whitening is not None:
-        filters, offset = whitening.fold(filters)
-        bias = bias + offset
-    return Projection(None, torch.cat([filters, bias], 1).to(dtype), origin)
+        first = _as_product(whitening, filters, dtype)
+    else:
+        bias = -squares / 2 if affinity == "nearness" else torch.zeros_like(squares)
+        if whitening is not None:
+            filters, offset = whitening.fold(filters)
+            bias = bias + offset
+        matrix, first = torch.cat([filters, bias], 1), None
+    matrix, rounded = matrix.to(dtype), None
+    if reduced is not None:
+        rounded = matrix[:, :length].to(reduced)
+        if affinity == "distance":
+            parts = in_two_parts(matrix[:, length : length + 1], reduced)
+            rounded = torch.cat(
+                [rounded, *parts, torch.ones_like(parts[0][:, :1]).expand(-1, 2)], 1
+            )
+    return Projection(first, matrix, origin, rounded)
 
 
 def _as_product(whitening, like, dtype):
@@ -256,7 +279,7 @@ def _blocks(images, code, tiling, workspace):
             columns = prepared_columns(some, code, workspace)
             for row, first, last in _parts(len(some), stop - start, tiling.block):
                 part = columns[:, first * across : last * across]
-                values = affinities(part, code, workspace.values)
+                values = affinities(part, code, workspace)
                 n_images = max(1, (last - first) // (stop - start))
                 yield start + row, values.view(n_images, -1, across, code.n_codes)
 
@@ -310,7 +333,7 @@ def prepared_columns(
     tensor of shape (d + 1, n * H' * W') or (d + 2, n * H' * W')
         The patch, normalised and, for distances, whitened; a one; the squared norm.
     """
-    whitening, matrix, origin = code.projection
+    whitening, matrix, origin, _ = code.projection
     first = second = None
     n_rows = code.grid.size[0] * code.grid.size[1] * static_size(images, 3)
     if workspace is not None:
@@ -340,7 +363,7 @@ def _rows(tensor, n):
 
 
 def affinities(
-    columns: torch.Tensor, code: PatchCode, out: torch.Tensor | None = None
+    columns: torch.Tensor, code: PatchCode, workspace: Workspace | None = None
 ) -> torch.Tensor:
     """Affinities of prepared patches to filters.
 
@@ -348,20 +371,45 @@ def affinities(
     ----------
     columns : tensor of shape (d', L)
     code : PatchCode
-    out : tensor of at least L * K values or None, default=None
+    workspace : Workspace or None, default=None
         Memory for the result; None where gradients are wanted.
 
     Returns
     -------
     tensor of shape (L, K)
-        Of either memory layout.
+        Of either memory layout. Distances in reduced precision stay in it.
     """
-    matrix, locations_first = code.projection.matrix, code.locations_first
+    matrix, rounded = code.projection.matrix, code.projection.rounded
+    locations_first = code.locations_first
     if locations_first is None:
         locations_first = code.n_codes >= _MANY_FILTERS
+    if rounded is not None:
+        return _rounded_affinities(columns, matrix, rounded, locations_first, workspace)
+    memory = None if workspace is None else workspace.values
+    return _product(columns, matrix, locations_first, memory)
+
+
+def _rounded_affinities(columns, matrix, rounded, locations_first, workspace):
+    has_norm = matrix.shape[1] < rounded.shape[1]
+    length = matrix.shape[1] - 1 - has_norm
+    factors = columns[:length].to(rounded.dtype)
+    if has_norm:
+        norms = in_two_parts(columns[length + 1 :], rounded.dtype)
+        factors = torch.cat([factors, torch.ones_like(norms[0]).expand(2, -1), *norms])
+    memory = None if workspace is None else workspace.rounded
+    values = _product(factors, rounded, locations_first, memory)
+    if has_norm:
+        return values
+    out = torch.empty_like(values, dtype=matrix.dtype)
+    if workspace is not None:
+        out = workspace.values[: values.numel()].as_strided(values.shape, values.stride())
+    return out.copy_(values).add_(matrix[:, length].contiguous())  # five times faster than strided
+
+
+def _product(columns, matrix, locations_first, memory):
+    """columns.T @ matrix.T in one of two layouts, in memory that is given, or not."""
     left, right = (columns.T, matrix.T) if locations_first else (matrix, columns)
-    if out is not None:
-        shape = left.shape[0], right.shape[1]
-        out = out[: shape[0] * shape[1]].view(shape)
+    shape = left.shape[0], right.shape[1]
+    out = None if memory is None else memory[: shape[0] * shape[1]].view(shape)
     values = torch.mm(left, right, out=out)
     return values if locations_first else values.T

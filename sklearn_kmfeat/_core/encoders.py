@@ -10,7 +10,7 @@ The entry names the affinity it gets:
 ``"nearness"``
     d.x - |d|^2 / 2, which orders the filters as the Euclidean distance does;
 ``"distance"``
-    |x - d|^2, which rounding can make slightly negative;
+    |x - d|^2, which rounding can make slightly negative, maybe in bfloat16;
 
 and names the parameters of the learner that it takes.
 """
@@ -107,7 +107,9 @@ ENCODERS = {
 
 
 def _root_(values):
-    """The root of values, in place; NaN below zero."""
+    """The root of values, in place or as float32; NaN below zero."""
+    if values.dtype is torch.bfloat16:  # has no more digits, and is twice as fast as NumPy's
+        return values.sqrt_().float()
     if values.device.type != "cpu" or values.requires_grad:
         return values.sqrt_()
     # NumPy's root takes 0.85 of the time of torch's, which is MKL's.

@@ -240,7 +240,8 @@ class PatchDictionary(
         source = self._checked(X)
         progress = TransformProgress(self, len(source)) if self.verbose else None
         with _computing(self.precision):
-            return self._encoder(source).encode(source, progress, self.cluster_centers_.dtype)
+            encoder, dtype = self._encoder(source), self.cluster_centers_.dtype
+            return encoder.encode(source, progress, dtype, self.precision)
 
     @standard_settings()
     def predict(self, X: Any) -> np.ndarray | list[np.ndarray]:
@@ -260,7 +261,7 @@ class PatchDictionary(
         """
         source = self._checked(X)
         with _computing(self.precision):
-            labels = self._encoder(source).assign(source)
+            labels = self._encoder(source).assign(source, self.precision)
         if source.shape is None:
             return labels
         labels = np.stack(labels)

@@ -20,6 +20,7 @@ from .._core.encoders import ENCODERS
 from .._core.patches import PatchGrid
 from .._core.pooling import Pooling, Strip
 from .._core.preparation import Preparation
+from .._core.products import reduced_dtype
 from .._core.whitening import Whitening
 from .._core.workspace import Tiling, Workspace
 from .._inputs.base import ImageSource
@@ -178,7 +179,11 @@ class PatchEncoder(nn.Module):
 
     @torch.no_grad()
     def encode(
-        self, source: ImageSource, on_batch: Callable | None = None, dtype: Any = None
+        self,
+        source: ImageSource,
+        on_batch: Callable | None = None,
+        dtype: Any = None,
+        precision: str = "exact",
     ) -> np.ndarray:
         """Codes of images, pooled.
 
@@ -189,12 +194,14 @@ class PatchEncoder(nn.Module):
             Called with the number of images done, after each batch.
         dtype : numpy dtype or None, default=None
             Of the result; None: that of the tensors of the source.
+        precision : {"exact", "fast"}, default="exact"
+            Of products with the filters, as `reduced_dtype` has it.
 
         Returns
         -------
         ndarray of shape (n, cells * K) or (n, H', W', K)
         """
-        codes = self._codes()
+        codes = self._codes(precision=precision)
         n_codes = sum(code.n_codes for code in codes)
         down, across = pooled_size(self.pooling, self.grid, source)
         maps = self.as_maps and not source.ready
@@ -224,15 +231,21 @@ class PatchEncoder(nn.Module):
         return result
 
     @torch.no_grad()
-    def assign(self, source: ImageSource) -> list[np.ndarray]:
+    def assign(self, source: ImageSource, precision: str = "exact") -> list[np.ndarray]:
         """The nearest filter of every location, in whitened space.
+
+        Parameters
+        ----------
+        source : ImageSource
+        precision : {"exact", "fast"}, default="exact"
+            As in `encode`.
 
         Returns
         -------
         list of int64 arrays
             Maps (H', W'); (H', W', parts) where there are several.
         """
-        codes = self._codes("nearness")
+        codes = self._codes("nearness", precision)
         first = np.cumsum([0, *self.sizes])[:-1]
         labels = [None] * len(source)
 
@@ -281,7 +294,7 @@ class PatchEncoder(nn.Module):
             def of_piece(piece):
                 nonlocal workspace
                 tiling = tiling_of(piece.map_size)
-                workspace = workspace.holding(tiling)
+                workspace = workspace.holding(tiling, codes[0].projection.rounded is not None)
                 return piece, function(piece, tiling, workspace)
 
             return of_piece
@@ -303,12 +316,12 @@ class PatchEncoder(nn.Module):
         n_channels = source.n_channels if self.channels is None else self.channels.shape[1]
         return self.grid.size[0] * self.grid.size[1] * n_channels
 
-    def _codes(self, affinity=None):
+    def _codes(self, affinity=None, precision="exact"):
         """A PatchCode of each part, with the filters as they are now.
 
         With an affinity, codes that are only looked at for it: of the filters themselves.
         """
-        encoder = ENCODERS[self.encoder]
+        encoder, reduced = ENCODERS[self.encoder], reduced_dtype(precision, self.filters)
         code, split = encoder.bind(self.options), self.split_sign and affinity is None
         codes = []
         stops = np.cumsum(self.sizes).tolist()
@@ -321,7 +334,7 @@ class PatchEncoder(nn.Module):
             preparation = Preparation(self.patch_eps[i], whitening)
             channels = None if self.channels is None else self.channels[i]
             kind = affinity or encoder.affinity
-            codes.append(patch_code(filters, preparation, self.grid, kind, code, channels))
+            codes.append(patch_code(filters, preparation, self.grid, kind, code, channels, reduced))
         return codes
 
 

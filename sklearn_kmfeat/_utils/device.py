@@ -55,23 +55,23 @@ def resolve_device(device: Any) -> torch.device:
 
 
 def _backends():
-    """What multiplies matrices, and the name of its reduced precision."""
-    return (torch.backends.mkldnn.matmul, "bf16"), (torch.backends.cuda.matmul, "tf32")
+    """What multiplies matrices of float32."""
+    return torch.backends.mkldnn.matmul, torch.backends.cuda.matmul
 
 
 def _precisions():
-    return [backend.fp32_precision for backend, _ in _backends()]
+    return [backend.fp32_precision for backend in _backends()]
 
 
 def _set_precisions(value):
     """To "exact", to "fast", or back to a list of `_precisions`."""
     names = value
-    if value == "fast":
-        names = [fast for _, fast in _backends()]
-    elif value == "exact":
+    if value in ("exact", "fast"):
         # "none" is exact, too, and what most processes have.
         names = ["none" if now == "none" else "ieee" for now in _precisions()]
-    for (backend, _), name in zip(_backends(), names, strict=True):
+    if value == "fast":
+        names[1] = "tf32"
+    for backend, name in zip(_backends(), names, strict=True):
         if backend.fp32_precision != name:
             backend.fp32_precision = name
 
@@ -88,10 +88,11 @@ _CUDNN_DETERMINISTIC = SharedSetting(lambda: torch.backends.cudnn.deterministic,
 
 @contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """Products of float32 run in full or, for ``"fast"``, in reduced precision inside the block.
+    """Products of float32 run in full or, for ``"fast"`` on CUDA devices, in TF32 inside the block.
 
-    torch has one setting for the whole process: a call that needs another precision than those
-    which are running in other threads waits for them.
+    On a CPU they are exact: what may be rounded there is rounded before it is multiplied
+    (`reduced_dtype`). torch has one setting for the whole process: a call that needs another
+    precision than those which are running in other threads waits for them.
     """
     with _MATMUL.held(precision):
         yield

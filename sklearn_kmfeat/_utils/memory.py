@@ -9,8 +9,8 @@ from sklearn import get_config
 # 256 MiB.
 _READ_BYTES = 64 * 2**20
 # Patches of a tile and codes of a block on a CPU, of each thread. With 1,600 filters of 6x6x3 and
-# two threads, 2 to 10 MiB of codes take the same time, and 20 MiB 1.3 times as long, which fall out of
-# the cache. One image is enough for the patches, and four cost fewer calls.
+# two threads, 2 to 10 MiB of codes take the same time, and 20 MiB, which leave the cache, 1.3 times
+# as long. One image is enough for the patches, and four cost fewer calls.
 _CPU_COLUMN_BYTES = 5 * 2**19
 _CPU_CODE_BYTES = 5 * 2**20
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from naive import cut, encode, normalize, pool, squared_distances
 from sklearn_kmfeat._core.encode import (
     PatchCode,
+    _blocks,
     affinity_maps,
     encode_pooled,
     encode_strips,
@@ -46,7 +47,7 @@ def tiled(images, code, tile, block):
     _, across = code.grid.map_size(images.shape[1:3])
     n_values = 60 * images.numel(), block[0] * block[1] * across * code.n_codes
     tiling = Tiling(tile, tile, block, *n_values)
-    workspace = Workspace.empty(images.dtype, images.device).holding(tiling)
+    workspace = Workspace.empty(images.dtype, images.device).holding(tiling, reduced=True)
     for memory in workspace:
         memory.fill_(torch.nan)
     return tiling, workspace
@@ -116,6 +117,13 @@ class Machine:
             PatchGrid(size, stride), eps, projection, code, locations_first=locations_first
         )
         return torch.tensor(self.images, dtype=dtype), code
+
+    def reduced(self):
+        """The whitening, and a dtype for products."""
+        whitening = None
+        if self.mean is not None:
+            whitening = Whitening(*map(torch.from_numpy, (self.mean, self.whitening)))
+        return whitening, torch.bfloat16
 
     def normalized(self, images):
         return normalized_images(images, self.eps if self.options[1] == "image" else None)
@@ -338,3 +346,49 @@ def test_far_from_the_origin(encoder):
         code = PatchCode(PIXEL, None, projection, ENCODERS[encoder].bind({"knn_fraction": 0.4}))
         codes.append(encode_pooled(images, code, Pooling("sum")).flatten(1))
     np.testing.assert_allclose(codes[1], codes[0], atol=1e-2)
+
+
+# Reduced precision
+
+
+@pytest.mark.parametrize("affinity", ["response", "nearness", "distance"])
+@pytest.mark.parametrize("whitening", [True, False])
+@pytest.mark.parametrize("n_filters", [20, 300])
+@pytest.mark.parametrize("tile", [None, (1, 4)])
+def test_affinities_of_rounded_patches_and_filters(affinity, whitening, n_filters, tile):
+    """Off by the eight bits of the factors and of the result, and no more."""
+    encoder = {"response": "soft_threshold", "nearness": "hard", "distance": "triangle"}[affinity]
+    machine = Machine(encoder, whitening=whitening, n_filters=n_filters, dtype=torch.float32)
+    images, code = machine.tensors()
+    exact = affinity_maps(images, code)
+    projection = project(torch.tensor(machine.filters).float(), affinity, *machine.reduced())
+    code = code._replace(projection=projection)
+    if tile is None:
+        found = affinity_maps(images, code).float()
+    else:
+        tiling, workspace = tiled(images, code, tile, tile)
+        blocks = [values.float().clone() for _, values in _blocks(images, code, tiling, workspace)]
+        found = torch.cat([torch.cat(blocks[:3]), torch.cat(blocks[3:])], 1)
+    size = machine.whitened(machine.images)
+    scale = np.linalg.norm(size, axis=-1).mean() * np.linalg.norm(machine.filters, axis=1).mean()
+    error = (found - exact).abs()
+    assert error.mean() < 2**-8 * scale
+    assert error.max() < 2**-4 * scale
+    assert error.max() > 1e-5 * scale
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("n_filters", [20, 300])
+def test_features_in_reduced_precision(encoder, n_filters):
+    machine = Machine(encoder, n_filters=n_filters, dtype=torch.float32)
+    expected = machine.fused("grid", "sum")
+    images, code = machine.tensors()
+    filters = torch.tensor(machine.filters).float()
+    projection = project(filters, ENCODERS[encoder].affinity, *machine.reduced())
+    cells = Pooling("sum", (2, 2)).cells((6, 8))
+    code = code._replace(projection=projection)
+    found = cells.join(encode_strips(images, code, cells, 0, *tiled(images, code, (1, 3), (1, 2))))
+    assert found.dtype == torch.float32
+    share = 0.3 if encoder == "hard" else 0.1  # of a few locations, the nearest is another one
+    assert (found - expected).norm() < share * expected.norm()
+    assert not torch.equal(found, expected) or encoder in ("hard", "knn")

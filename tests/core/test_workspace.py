@@ -51,6 +51,10 @@ def test_a_workspace_that_is_large_enough_is_used_again():
     assert again.columns is workspace.columns
     assert again.values is workspace.values
     assert again.holding(Tiling(*sizes, 10, 31)).values is not workspace.values
+    assert len(workspace.rounded) == 0
+    reduced = workspace.holding(Tiling(*sizes, 10, 30), reduced=True)
+    assert (reduced.rounded.shape, reduced.rounded.dtype) == ((30,), torch.bfloat16)
+    assert reduced.holding(Tiling(*sizes, 10, 30), reduced=True).rounded is reduced.rounded
 
 
 def test_a_pair_of_columns():

@@ -1,14 +1,20 @@
 """One encoder behind transform, predict and to_torch, and what it takes to add a code."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import sklearn
 import torch
 
 from sklearn_kmfeat import ConvKMeans, KMeansFilterLearner
+from sklearn_kmfeat._core import workspace
 from sklearn_kmfeat._core.encoders import ENCODERS, Encoder
+from sklearn_kmfeat._dictionary import patch_encoder
 from sklearn_kmfeat._dictionary.patch_encoder import PatchEncoder
 from sklearn_kmfeat._inputs.check import check_images
+from sklearn_kmfeat._utils.threads import coarse_threads
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
 SMALL = {"n_filters": 12, "n_patches": 600, "max_iter": 3, "random_state": 0}
@@ -91,3 +97,103 @@ def test_what_a_module_holds(images):
         "channels": (2, 2),
     }
     assert [name for name, _ in module.named_parameters()] == ["filters"]
+
+
+# Threads
+
+
+def forms(images):
+    """Images of one size, of a size each, and some of which only strips are encoded at once."""
+    return {
+        "array": images,
+        "sizes": [image[: 12 + i % 15, : 31 - i] for i, image in enumerate(images[:20])],
+        "strips": np.concatenate([images[:4], images[4:8]], axis=1).repeat(3, axis=2),
+    }
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("form", ["array", "sizes", "strips"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("n_filters", [12, 300])
+@pytest.mark.parametrize("mebibytes", [0.3, 1024])
+def test_threads_change_no_digit(images, threads, form, encoder, n_filters, mebibytes):
+    """Neither do the number of pieces, nor how torch would divide a product."""
+    params = SMALL | {"n_filters": n_filters, "algorithm": "random"}
+    X = forms(images)[form]
+    learner = KMeansFilterLearner(**params, encoder=encoder).fit(X)
+    source = check_images(learner, X, image_shape=None, reset=False)
+    module, found = PatchEncoder.from_fitted(learner), []
+    for n in (1, 2, 3):
+        threads(n)
+        done = []
+        with sklearn.config_context(working_memory=mebibytes), coarse_threads():
+            features = module.encode(source, done.append)
+            labels = module.assign(source)
+        assert done == sorted(set(done))
+        assert done[-1] == len(source)
+        found.append((features, labels))
+    for features, labels in found[1:]:
+        np.testing.assert_array_equal(features, found[0][0])
+        for one, other in zip(labels, found[0][1], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_images_are_encoded_in_several_threads(images, threads, monkeypatch):
+    """Those of a size each, too, and the strips of one image."""
+    threads(3)
+    learner = KMeansFilterLearner(**SMALL).fit(forms(images)["sizes"])
+    module = PatchEncoder.from_fitted(learner)
+    seen = set()
+
+    def code(values):
+        seen.add(threading.get_ident())
+        time.sleep(0.005)
+        return values.relu_()
+
+    monkeypatch.setitem(ENCODERS, "triangle", Encoder("distance", code))
+    monkeypatch.setattr(patch_encoder, "scratch_bytes", lambda device: (2**17, 2**17))
+    monkeypatch.setattr(workspace, "_PIECE_BYTES", 2**17)
+    for form in (forms(images)["sizes"], list(forms(images)["strips"][:1])):
+        source = check_images(learner, form, image_shape=None, reset=False)
+        for n_threads, bytes_of_memory in ((3, 2**30), (2, 2**19), (1, 2**18), (1, 1)):
+            monkeypatch.setattr(patch_encoder, "working_memory", lambda n=bytes_of_memory: n)
+            seen.clear()
+            with coarse_threads():
+                module.encode(source)
+            assert len(seen) == n_threads
+
+
+def test_an_interrupt_in_a_thread_ends_encoding(images, threads, monkeypatch):
+    threads(2)
+    learner = KMeansFilterLearner(**SMALL).fit(forms(images)["sizes"])
+    module = PatchEncoder.from_fitted(learner)
+
+    def interrupted(values):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(ENCODERS, "triangle", Encoder("distance", interrupted))
+    source = check_images(learner, forms(images)["sizes"], image_shape=None, reset=False)
+    with pytest.raises(KeyboardInterrupt), coarse_threads():
+        module.encode(source)
+    assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_fast_features_are_near_the_exact_ones(images, encoder, monkeypatch):
+    monkeypatch.setattr("sklearn_kmfeat._core.products.has_bfloat16", lambda: True)
+    learner = KMeansFilterLearner(**SMALL, encoder=encoder).fit(images)
+    exact, labels = learner.transform(images), learner.predict(images)
+    learner.set_params(precision="fast")
+    fast = learner.transform(images)
+    assert fast.dtype == exact.dtype
+    assert not np.array_equal(fast, exact)
+    assert np.linalg.norm(fast - exact) < 0.03 * np.linalg.norm(exact)
+    assert np.mean(learner.predict(images) == labels) > 0.98
+    doubles = learner.set_params(precision="exact").fit(images.astype(float)).transform(images)
+    assert np.array_equal(learner.set_params(precision="fast").transform(images), doubles)
