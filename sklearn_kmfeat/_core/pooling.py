@@ -71,12 +71,12 @@ class Pooling(NamedTuple):
         -------
         tensor of shape (n, cell rows, cell columns, K)
         """
-        cells = _Cells(self.how, *self.edges(map_size))
+        cells = Cells(self.how, *self.edges(map_size))
         pooled = [torch.cat([cells.reduce(codes, row) for codes in some]) for row, some in strips]
         return cells.finish(pooled)
 
 
-class _Cells:
+class Cells:
     """The cells of maps of one size."""
 
     def __init__(self, how, row_edges, column_edges):

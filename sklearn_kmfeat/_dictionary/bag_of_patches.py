@@ -52,6 +52,11 @@ class BagOfPatches(PatchDictionary):
         Share of the words, in (0, 1], for ``"knn"``.
     split_sign : bool, default=False
         Encode with the words and their negatives, twice as many codes.
+    mirror : bool, default=False
+        Encode with the words and their mirror images, and pool the codes of both together, each
+        in its own half of the image, so that an image and its mirror image get equal rows: see
+        the notes. Takes twice the time. For ``output="maps"``, which have a left and a right,
+        twice as many codes. The whitening is that of patches and their mirror images.
     pool : {"sum", "mean", "max"}, default="sum"
         ``"sum"`` counts; ``"mean"`` gives shares, which compare images of different sizes.
     pool_grid : int, (int, int) or None, default=(1, 1)
@@ -149,6 +154,7 @@ class BagOfPatches(PatchDictionary):
         alpha=0.25,
         knn_fraction=0.4,
         split_sign=False,
+        mirror=False,
         pool="sum",
         pool_grid=(1, 1),
         pool_size=None,
@@ -174,6 +180,7 @@ class BagOfPatches(PatchDictionary):
         self.alpha = alpha
         self.knn_fraction = knn_fraction
         self.split_sign = split_sign
+        self.mirror = mirror
         self.pool = pool
         self.pool_grid = pool_grid
         self.pool_size = pool_size

@@ -89,6 +89,11 @@ class ConvKMeans(PatchDictionary):
         Share of the filters, in (0, 1], for ``"knn"``.
     split_sign : bool, default=False
         Encode with the filters and their negatives, twice as many codes.
+    mirror : bool, default=False
+        Encode with the filters and their mirror images, and pool the codes of both together, each
+        in its own half of the image, so that an image and its mirror image get equal rows: see
+        the notes. Takes twice the time. For ``output="maps"``, which have a left and a right,
+        twice as many codes. The whitening is that of patches and their mirror images.
     pool : {"max", "sum", "mean"}, default="max"
         How the codes of a cell become one.
     pool_grid : int, (int, int) or None, default=(2, 2)
@@ -244,6 +249,7 @@ class ConvKMeans(PatchDictionary):
         alpha=0.0,
         knn_fraction=0.4,
         split_sign=False,
+        mirror=False,
         pool="max",
         pool_grid=(2, 2),
         pool_size=None,
@@ -271,6 +277,7 @@ class ConvKMeans(PatchDictionary):
         self.alpha = alpha
         self.knn_fraction = knn_fraction
         self.split_sign = split_sign
+        self.mirror = mirror
         self.pool = pool
         self.pool_grid = pool_grid
         self.pool_size = pool_size

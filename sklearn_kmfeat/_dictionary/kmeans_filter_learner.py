@@ -61,6 +61,11 @@ class KMeansFilterLearner(PatchDictionary):
         Share of the filters, in (0, 1], for ``"knn"``.
     split_sign : bool, default=False
         Encode with the filters and their negatives, twice as many codes.
+    mirror : bool, default=False
+        Encode with the filters and their mirror images, and pool the codes of both together, each
+        in its own half of the image, so that an image and its mirror image get equal rows: see
+        the notes. Takes twice the time. For ``output="maps"``, which have a left and a right,
+        twice as many codes. The whitening is that of patches and their mirror images.
     pool : {"sum", "mean", "max"}, default="sum"
         How the codes of a cell become one.
     pool_grid : int, (int, int) or None, default=(2, 2)
@@ -185,6 +190,7 @@ class KMeansFilterLearner(PatchDictionary):
         alpha=0.25,
         knn_fraction=0.4,
         split_sign=False,
+        mirror=False,
         pool="sum",
         pool_grid=(2, 2),
         pool_size=None,
@@ -211,6 +217,7 @@ class KMeansFilterLearner(PatchDictionary):
         self.alpha = alpha
         self.knn_fraction = knn_fraction
         self.split_sign = split_sign
+        self.mirror = mirror
         self.pool = pool
         self.pool_grid = pool_grid
         self.pool_size = pool_size
