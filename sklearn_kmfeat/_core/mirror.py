@@ -67,17 +67,15 @@ class MirrorPooling(NamedTuple):
         """
         rows, columns = self.pooling.edges(map_size)
         across = [columns[-1] - edge for edge in reversed(columns)]
-        halves = [Cells(self.pooling.how, rows, edges) for edges in (columns, across)]
-        pooled = [[], []]
+        left, right = (Cells(self.pooling.how, rows, edges) for edges in (columns, across))
+        first, second = [], []
         for row, some in strips:
-            reduced = [
-                [cells.reduce(half, row) for cells, half in zip(halves, codes.chunk(2, -1))]
-                for codes in some
-            ]
-            for parts, half in zip(pooled, zip(*reduced)):
-                parts.append(torch.cat(half))
-        first, second = (cells.finish(parts) for cells, parts in zip(halves, pooled))
-        second = second.flip(2)
+            # Each is reduced before the next one takes its memory.
+            halves = (codes.chunk(2, -1) for codes in some)
+            reduced = [(left.reduce(a, row), right.reduce(b, row)) for a, b in halves]
+            first.append(torch.cat([of_filters for of_filters, _ in reduced]))
+            second.append(torch.cat([of_mirrored for _, of_mirrored in reduced]))
+        first, second = left.finish(first), right.finish(second).flip(2)
         return torch.maximum(first, second) if self.pooling.how == "max" else first + second
 
     def pool_both(

@@ -4,7 +4,7 @@ import torch
 
 from naive import encode as naive_encode
 from naive import pool as naive_pool
-from sklearn_kmfeat._core.encode import encode_pooled, patch_code
+from sklearn_kmfeat._core.encode import Workspace, encode_pooled, patch_code
 from sklearn_kmfeat._core.encoders import ENCODERS
 from sklearn_kmfeat._core.mirror import MirrorPooling, mirrored, symmetric, with_mirrored
 from sklearn_kmfeat._core.patches import PatchGrid, patch_columns
@@ -128,7 +128,10 @@ def test_strips_and_few_images_at_a_time(how, n_rows):
     fixture = Fixture()
     pooling, code = MirrorPooling(Pooling(how, (2, 2))), fixture.code("triangle")
     expected = encode_pooled(fixture.images, code, pooling)
-    torch.testing.assert_close(encode_pooled(fixture.images, code, pooling, n_rows), expected)
+    columns = fixture.images.new_empty(2, 10_000)
+    workspace = Workspace(columns, fixture.images.new_empty(n_rows * 7 * 20))  # of one image
+    found = encode_pooled(fixture.images, code, pooling, n_rows, workspace)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize(
