@@ -39,6 +39,7 @@ LEARNER_PARAMS = st.fixed_dictionaries(
         "encoder": st.sampled_from(["hard", "triangle", "soft_threshold", "knn"]),
         "alpha": st.sampled_from([0, 0.25]),
         "split_sign": st.booleans(),
+        "mirror": st.booleans(),
         "pool": st.sampled_from(["sum", "mean", "max"]),
         "pool_grid": st.sampled_from([None, 1, 2, (1, 3)]),
         "pool_size": st.sampled_from([None, None, 1, 2]),
@@ -98,6 +99,18 @@ def expected_features(learner, X):
     """Codes pooled over cells (n, rows, columns, K), by the fitted attributes."""
     filters = as_float(learner.cluster_centers_)
     filters = np.vstack([filters, -filters]) if learner.split_sign else filters
+    folded = learner.mirror and learner.output == "features"
+    if learner.mirror:
+        flipped = filters.reshape(len(filters), *pair(learner.patch_size), -1)[:, :, ::-1]
+        filters = np.vstack([filters, flipped.reshape(filters.shape)])
+    if folded:
+        both = [pooled_maps(learner, each, filters) for each in (X, X[:, :, ::-1])]
+        both = [each[..., : len(filters) // 2] for each in both]
+        return np.maximum(*both) if learner.pool == "max" else np.add(*both)
+    return pooled_maps(learner, X, filters)
+
+
+def pooled_maps(learner, X, filters):
     maps = naive.encode(prepared_patches(learner, X), filters, learner.encoder, learner.alpha, 0.4)
     size = maps.shape[1:3]
     if learner.pool_size is not None:
