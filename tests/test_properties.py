@@ -3,6 +3,7 @@
 import os
 import pickle
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -42,7 +43,8 @@ LEARNER_PARAMS = st.fixed_dictionaries(
         "mirror": st.booleans(),
         "pool": st.sampled_from(["sum", "mean", "max"]),
         "pool_grid": st.sampled_from([None, 1, 2, (1, 3)]),
-        "pool_size": st.sampled_from([None, None, 1, 2]),
+        "pool_size": st.sampled_from([None, None, 2, (3, 2)]),
+        "pool_stride": st.sampled_from([None, None, 1, (1, 2)]),
         "output": st.sampled_from(["features", "maps"]),
     }
 )
@@ -95,6 +97,12 @@ def edges(n, cells):
     return [i * size + min(i, longer) for i in range(cells + 1)]
 
 
+def windows(n, size, step):
+    """From where to where each window reaches, up to the first that reaches the end."""
+    starts = [a for a in range(0, n, step) if a == 0 or a - step + size < n]
+    return [(a, min(a + size, n)) for a in starts]
+
+
 def expected_features(learner, X):
     """Codes pooled over cells (n, rows, columns, K), by the fitted attributes."""
     filters = as_float(learner.cluster_centers_)
@@ -114,12 +122,13 @@ def pooled_maps(learner, X, filters):
     maps = naive.encode(prepared_patches(learner, X), filters, learner.encoder, learner.alpha, 0.4)
     size = maps.shape[1:3]
     if learner.pool_size is not None:
-        step = pair(learner.pool_size)
-        cells = [[*range(0, n, s), n] for n, s in zip(size, step, strict=True)]
+        sizes, steps = pair(learner.pool_size), pair(learner.pool_stride or learner.pool_size)
+        cells = [windows(*each) for each in zip(size, sizes, steps, strict=True)]
     elif learner.output == "maps" or learner.pool_grid is None:
-        cells = [list(range(n + 1)) for n in size]
+        cells = [windows(n, 1, 1) for n in size]
     else:
         cells = [edges(n, k) for n, k in zip(size, pair(learner.pool_grid), strict=True)]
+        cells = [list(pairwise(each)) for each in cells]
     return naive.pool(maps, *cells, learner.pool)
 
 

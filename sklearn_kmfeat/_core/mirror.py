@@ -65,9 +65,9 @@ class MirrorPooling(NamedTuple):
         -------
         tensor of shape (n, cell rows, cell columns, K)
         """
-        rows, columns = self.pooling.edges(map_size)
-        across = [columns[-1] - edge for edge in reversed(columns)]
-        left, right = (Cells(self.pooling.how, rows, edges) for edges in (columns, across))
+        rows, columns = self.pooling.spans(map_size)
+        across = [(map_size[1] - b, map_size[1] - a) for a, b in reversed(columns)]
+        left, right = (Cells(self.pooling.how, rows, spans) for spans in (columns, across))
         first, second = [], []
         for row, some in strips:
             # Each is reduced before the next one takes its memory.

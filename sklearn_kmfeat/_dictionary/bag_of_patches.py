@@ -53,16 +53,17 @@ class BagOfPatches(PatchDictionary):
     split_sign : bool, default=False
         Encode with the words and their negatives, twice as many codes.
     mirror : bool, default=False
-        Encode with the words and their mirror images, and pool the codes of both together, each
-        in its own half of the image, so that an image and its mirror image get equal rows: see
-        the notes. Takes twice the time. For ``output="maps"``, which have a left and a right,
-        twice as many codes. The whitening is that of patches and their mirror images.
+        Count each word together with its mirror image, left and right exchanged, so that an image
+        and its mirror image get equal bags. Takes twice the time: see `KMeansFilterLearner`.
     pool : {"sum", "mean", "max"}, default="sum"
         ``"sum"`` counts; ``"mean"`` gives shares, which compare images of different sizes.
     pool_grid : int, (int, int) or None, default=(1, 1)
         (1, 1) is one bag an image; more cells down and across make a spatial bag.
     pool_size : int, (int, int) or None, default=None
         Pool local windows of so many locations instead.
+    pool_stride : int, (int, int) or None, default=None
+        Step from window to window of `pool_size`, in locations; those that are smaller than a
+        window make them overlap. None: `pool_size`.
     output : {"features", "maps"}, default="features"
         One row per image, or (n, H', W', K').
     device : str, torch.device or None, default=None
@@ -158,6 +159,7 @@ class BagOfPatches(PatchDictionary):
         pool="sum",
         pool_grid=(1, 1),
         pool_size=None,
+        pool_stride=None,
         output="features",
         device=None,
         precision="exact",
@@ -184,6 +186,7 @@ class BagOfPatches(PatchDictionary):
         self.pool = pool
         self.pool_grid = pool_grid
         self.pool_size = pool_size
+        self.pool_stride = pool_stride
         self.output = output
         self.device = device
         self.precision = precision

@@ -109,6 +109,7 @@ class PatchDictionary(
         "pool": [StrOptions(set(POOLS))],
         "pool_grid": [POSITIVE_INT, tuple, list, None],
         "pool_size": [POSITIVE_INT, tuple, list, None],
+        "pool_stride": [POSITIVE_INT, tuple, list, None],
         "output": [StrOptions({"features", "maps"})],
         "device": [str, torch.device, None],
         "precision": [StrOptions({"exact", "fast"})],

@@ -90,10 +90,7 @@ class ConvKMeans(PatchDictionary):
     split_sign : bool, default=False
         Encode with the filters and their negatives, twice as many codes.
     mirror : bool, default=False
-        Encode with the filters and their mirror images, and pool the codes of both together, each
-        in its own half of the image, so that an image and its mirror image get equal rows: see
-        the notes. Takes twice the time. For ``output="maps"``, which have a left and a right,
-        twice as many codes. The whitening is that of patches and their mirror images.
+        Equal rows for an image and its mirror image: see `KMeansFilterLearner`.
     pool : {"max", "sum", "mean"}, default="max"
         How the codes of a cell become one.
     pool_grid : int, (int, int) or None, default=(2, 2)
@@ -101,6 +98,8 @@ class ConvKMeans(PatchDictionary):
         Not used for ``output="maps"``.
     pool_size : int, (int, int) or None, default=None
         Pool local windows of so many locations instead.
+    pool_stride : int, (int, int) or None, default=None
+        Step from window to window of `pool_size`, in locations. None: `pool_size`.
     output : {"features", "maps"}, default="features"
         One row per image, or (n, H', W', K') for a next layer: every location, or every
         window of `pool_size`.
@@ -253,6 +252,7 @@ class ConvKMeans(PatchDictionary):
         pool="max",
         pool_grid=(2, 2),
         pool_size=None,
+        pool_stride=None,
         output="features",
         device=None,
         precision="exact",
@@ -281,6 +281,7 @@ class ConvKMeans(PatchDictionary):
         self.pool = pool
         self.pool_grid = pool_grid
         self.pool_size = pool_size
+        self.pool_stride = pool_stride
         self.output = output
         self.device = device
         self.precision = precision

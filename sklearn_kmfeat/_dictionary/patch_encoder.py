@@ -278,8 +278,15 @@ def pooling_of(learner: Any, ready: bool) -> Pooling:
         return Pooling(learner.pool)
     by_location = learner.output == "maps" or learner.pool_grid is None
     grid = None if by_location else as_pair(learner.pool_grid, "pool_grid")
-    window = None if learner.pool_size is None else as_pair(learner.pool_size, "pool_size")
-    return Pooling(learner.pool, grid, window)
+    if learner.pool_size is None:
+        return Pooling(learner.pool, grid)
+    window = as_pair(learner.pool_size, "pool_size")
+    stride = window if learner.pool_stride is None else as_pair(learner.pool_stride, "pool_stride")
+    if any(step > size for step, size in zip(stride, window, strict=True)):
+        raise ValueError(
+            f"pool_stride={stride} would leave out locations between windows of pool_size={window}."
+        )
+    return Pooling(learner.pool, grid, window, stride)
 
 
 def pooled_size(pooling: Pooling, grid: PatchGrid, source: ImageSource) -> tuple[int, int]:

@@ -13,14 +13,16 @@ from sklearn_kmfeat._core.preparation import Preparation
 from sklearn_kmfeat._core.whitening import Moments, Whitening
 
 OPTIONS = {"alpha": 0.25, "knn_fraction": 0.4}
-#: Grid, window: of maps of 6 x 7 locations, cells of one width and of several.
+#: Grid, window, stride: of maps of 6 x 7 locations, cells of one width and of several.
 CELLS = [
-    ((2, 1), None),
-    ((2, 2), None),
-    ((3, 5), None),
-    ((5, 4), None),
-    (None, (2, 3)),
-    (None,) * 2,
+    ((2, 1), None, None),
+    ((2, 2), None, None),
+    ((3, 5), None, None),
+    ((5, 4), None, None),
+    (None, (2, 3), None),
+    (None, (4, 3), (2, 2)),
+    (None, (3, 3), (2, 3)),
+    (None, None, None),
 ]
 
 
@@ -105,15 +107,15 @@ class Fixture:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("how", POOLS)
-@pytest.mark.parametrize(("grid", "window"), CELLS)
-def test_the_codes_of_an_image_and_its_mirror_image(encoder, how, grid, window):
+@pytest.mark.parametrize(("grid", "window", "stride"), CELLS)
+def test_the_codes_of_an_image_and_its_mirror_image(encoder, how, grid, window, stride):
     """Folded codes are the first half of those of the image and of the mirrored image."""
-    fixture, pooling = Fixture(), Pooling(how, grid, window)
+    fixture, pooling = Fixture(), Pooling(how, grid, window, stride)
     images = fixture.images
     found = encode_pooled(images, fixture.code(encoder), MirrorPooling(pooling))
-    edges = pooling.edges((6, 7))
+    spans = pooling.spans((6, 7))
     both = [
-        naive_pool(fixture.naive_maps(each, encoder), *edges, how)[..., :10]
+        naive_pool(fixture.naive_maps(each, encoder), *spans, how)[..., :10]
         for each in (images, images.flip(2))
     ]
     expected = np.maximum(*both) if how == "max" else np.add(*both)
