@@ -17,6 +17,7 @@ from .._core.encode import (
     patch_code,
 )
 from .._core.encoders import ENCODERS
+from .._core.mirror import MirrorPooling, mirrored, symmetric
 from .._core.patches import PatchGrid
 from .._core.pooling import Pooling
 from .._core.preparation import Preparation
@@ -24,6 +25,7 @@ from .._core.whitening import Whitening
 from .._inputs.base import ImageSource
 from .._inputs.values import numpy_dtype
 from .._utils.memory import scratch_bytes
+from .._utils.tracing import static_size
 from .._utils.validation import as_pair
 from .parts import Part, parts_of
 
@@ -50,6 +52,8 @@ class PatchEncoder(nn.Module):
         The values of the encoder's parameters.
     split_sign : bool, default=False
         Whether to encode with the filters and their negatives.
+    mirror : (int, int) or None, default=None
+        Height and width of the filters, to encode with their mirror images, too; None: without.
     as_maps : bool, default=False
         Whether the result keeps its rows and columns.
     dtype : torch.dtype or None, default=None
@@ -64,6 +68,7 @@ class PatchEncoder(nn.Module):
         encoder: str,
         options: dict[str, Any],
         split_sign: bool = False,
+        mirror: tuple[int, int] | None = None,
         as_maps: bool = False,
         dtype: torch.dtype | None = None,
     ):
@@ -88,6 +93,7 @@ class PatchEncoder(nn.Module):
         self.encoder = encoder
         self.options = options
         self.split_sign = split_sign
+        self.mirror = mirror
         self.as_maps = as_maps
 
     @classmethod
@@ -121,6 +127,7 @@ class PatchEncoder(nn.Module):
             learner.encoder,
             {name: getattr(learner, name) for name in ENCODERS[learner.encoder].parameters},
             learner.split_sign,
+            as_pair(learner.patch_size, "patch_size") if learner.mirror else None,
             learner.output == "maps",
             dtype,
         )
@@ -168,7 +175,8 @@ class PatchEncoder(nn.Module):
         ndarray of shape (n, cells * K) or (n, H', W', K)
         """
         codes = self._codes()
-        n_codes = sum(code.n_codes for code in codes)
+        folded = self.mirror is not None and not self.as_maps
+        n_codes = sum(code.n_codes for code in codes) // (1 + folded)
         down, across = pooled_size(self.pooling, self.grid, source)
         maps = self.as_maps and not source.ready
         shape = (down, across, n_codes) if maps else (down * across * n_codes,)
@@ -206,8 +214,16 @@ class PatchEncoder(nn.Module):
     def _pooled(self, images, codes, n_rows=None, workspace=None):
         """Codes (n, cell rows, cell columns, K) of images (n, H, W, C)."""
         images = normalized_images(images, self.image_eps)
-        pooled = [encode_pooled(images, code, self.pooling, n_rows, workspace) for code in codes]
-        return torch.cat(pooled, -1)
+        folded = self.mirror is not None and not self.as_maps
+        pooling = MirrorPooling(self.pooling) if folded else self.pooling
+
+        def encode(images):
+            pooled = [encode_pooled(images, code, pooling, n_rows, workspace) for code in codes]
+            return torch.cat(pooled, -1)
+
+        if folded and not symmetric(self.grid, static_size(images, 2)):
+            return pooling.pool_both(encode, images)
+        return encode(images)
 
     def _batches(
         self, source: ImageSource, codes: list[PatchCode]
@@ -231,12 +247,14 @@ class PatchEncoder(nn.Module):
         With an affinity, codes that are only looked at for it: of the filters themselves.
         """
         encoder = ENCODERS[self.encoder]
-        code, split = encoder.bind(self.options), self.split_sign and affinity is None
+        code = encoder.bind(self.options)
+        split, mirror = (self.split_sign, self.mirror) if affinity is None else (False, None)
         codes = []
         stops = np.cumsum(self.sizes).tolist()
         for i, (size, stop) in enumerate(zip(self.sizes, stops, strict=True)):
             filters = self.filters[stop - size : stop]
             filters = torch.cat([filters, -filters]) if split else filters
+            filters = torch.cat([filters, mirrored(filters, mirror)]) if mirror else filters
             whitening = None
             if self.whitening is not None:
                 whitening = Whitening(self.mean[i], self.whitening[i])
@@ -260,8 +278,15 @@ def pooling_of(learner: Any, ready: bool) -> Pooling:
         return Pooling(learner.pool)
     by_location = learner.output == "maps" or learner.pool_grid is None
     grid = None if by_location else as_pair(learner.pool_grid, "pool_grid")
-    window = None if learner.pool_size is None else as_pair(learner.pool_size, "pool_size")
-    return Pooling(learner.pool, grid, window)
+    if learner.pool_size is None:
+        return Pooling(learner.pool, grid)
+    window = as_pair(learner.pool_size, "pool_size")
+    stride = window if learner.pool_stride is None else as_pair(learner.pool_stride, "pool_stride")
+    if any(step > size for step, size in zip(stride, window, strict=True)):
+        raise ValueError(
+            f"pool_stride={stride} would leave out locations between windows of pool_size={window}."
+        )
+    return Pooling(learner.pool, grid, window, stride)
 
 
 def pooled_size(pooling: Pooling, grid: PatchGrid, source: ImageSource) -> tuple[int, int]:
