@@ -91,15 +91,17 @@ def _greedy(errors_by, errors, chosen, n_rows, rng):
     that the rows `chosen` leave, and these.
     """
     chosen, trials = list(chosen), 2 + int(np.log(n_rows))
+    wide = torch.float32 if errors.is_mps else torch.float64
     while len(chosen) < n_rows:
-        cumulative = errors.double().cumsum(0).cpu().numpy()
+        # On the CPU: not every device has float64, and on CUDA the sums are others in every run.
+        cumulative = errors.cpu().double().cumsum(0).numpy()
         if cumulative[-1] <= 0:
             break
         draws = rng.random_sample(trials) * cumulative[-1]
         drawn = np.searchsorted(cumulative, draws, side="right")
         candidates = np.minimum(drawn, len(errors) - 1)
         left = torch.minimum(errors_by(candidates), errors)
-        best = int(left.sum(1, dtype=torch.float64).argmin())
+        best = int(left.sum(1, dtype=wide).argmin())
         chosen.append(int(candidates[best]))
         errors = left[best].clone()
         errors[chosen[-1]] = 0  # rounding may leave more
