@@ -6,10 +6,10 @@
     python benchmarks/gpu.py --device cpu --quick         # tries the script itself, anywhere
 
 k-means beside other k-means for GPUs, where they are installed (``pip install flash-kmeans
-fast-pytorch-kmeans``), and beside the bare products that it needs; features of all images of
-CIFAR-10; deep clustering with ResNet-18. CIFAR-10 is read from SKLEARN_KMFEAT_DATA; where it is
-missing, the shipped sample, repeated, gives the same times and no accuracy. The table is written to
-`results/`. What fails is told below it, and does not stop the rest.
+fast-pytorch-kmeans psutil pynvml``), and beside the bare products that it needs; features of all
+images of CIFAR-10; deep clustering with ResNet-18. CIFAR-10 is read from SKLEARN_KMFEAT_DATA; where
+it is missing, the shipped sample, repeated, gives the same times and no accuracy. The table is
+written to `results/`. What fails is told below it, and does not stop the rest.
 """
 
 import argparse
