@@ -45,6 +45,7 @@ from .._utils.container import set_container
 from .._utils.device import matmul_precision, resolve_device
 from .._utils.progress import FitProgress, TransformProgress
 from .._utils.settings import standard_settings
+from .._utils.threads import coarse_threads
 from .._utils.validation import NON_NEGATIVE, POSITIVE_INT, as_pair, names_in
 from .._utils.version import Versioned
 from .._utils.warn import warn
@@ -60,8 +61,8 @@ def _makes_rows(estimator):
 
 @contextmanager
 def _computing(precision):
-    """Without gradients, in the precision asked for."""
-    with torch.no_grad(), matmul_precision(precision):
+    """Without gradients, in the precision asked for, and in threads that share little."""
+    with torch.no_grad(), matmul_precision(precision), coarse_threads():
         yield
 
 
@@ -105,9 +106,11 @@ class PatchDictionary(
         "alpha": [NON_NEGATIVE],
         "knn_fraction": [Interval(Real, 0, 1, closed="right")],
         "split_sign": ["boolean"],
+        "mirror": ["boolean"],
         "pool": [StrOptions(set(POOLS))],
         "pool_grid": [POSITIVE_INT, tuple, list, None],
         "pool_size": [POSITIVE_INT, tuple, list, None],
+        "pool_stride": [POSITIVE_INT, tuple, list, None],
         "output": [StrOptions({"features", "maps"})],
         "device": [str, torch.device, None],
         "precision": [StrOptions({"exact", "fast"})],
@@ -341,6 +344,7 @@ class PatchDictionary(
             contrast=self.contrast,
             contrast_eps=self.contrast_eps,
             whiten_eps=self.whiten_eps,
+            mirror=as_pair(self.patch_size, "patch_size") if self.mirror else None,
             groups=chosen.get("_channel_groups"),
             device=resolve_device(self.device),
         )
@@ -357,7 +361,7 @@ class PatchDictionary(
     def _check_fitted(self):
         check_is_fitted(self)
         self._validate_params()
-        self._check_unchanged(["patch_size", "contrast"])
+        self._check_unchanged(["patch_size", "contrast", "mirror"])
 
     def _check_unchanged(self, names=None):
         """Refuse parameters that a fitted dictionary cannot follow."""
@@ -373,6 +377,7 @@ class PatchDictionary(
             self._size_name: getattr(self, self._size_name),
             "patch_size": as_pair(self.patch_size, "patch_size"),
             "contrast": self.contrast,
+            "mirror": self.mirror,
             "whitening": self.whiten_eps is not None,
         }
 

@@ -17,6 +17,7 @@ from .._core.encode import (
     patch_code,
 )
 from .._core.encoders import ENCODERS
+from .._core.mirror import MirrorPooling, mirrored, symmetric
 from .._core.patches import PatchGrid
 from .._core.pooling import Pooling, Strip
 from .._core.preparation import Preparation
@@ -27,6 +28,7 @@ from .._inputs.base import ImageSource
 from .._inputs.values import numpy_dtype
 from .._utils.memory import scratch_bytes, working_memory
 from .._utils.threads import in_threads
+from .._utils.tracing import static_size
 from .._utils.validation import as_pair
 from .parts import Part, parts_of
 
@@ -76,6 +78,8 @@ class PatchEncoder(nn.Module):
         The values of the encoder's parameters.
     split_sign : bool, default=False
         Whether to encode with the filters and their negatives.
+    mirror : (int, int) or None, default=None
+        Height and width of the filters, to encode with their mirror images, too; None: without.
     as_maps : bool, default=False
         Whether the result keeps its rows and columns.
     dtype : torch.dtype or None, default=None
@@ -90,6 +94,7 @@ class PatchEncoder(nn.Module):
         encoder: str,
         options: dict[str, Any],
         split_sign: bool = False,
+        mirror: tuple[int, int] | None = None,
         as_maps: bool = False,
         dtype: torch.dtype | None = None,
     ):
@@ -114,6 +119,7 @@ class PatchEncoder(nn.Module):
         self.encoder = encoder
         self.options = options
         self.split_sign = split_sign
+        self.mirror = mirror
         self.as_maps = as_maps
 
     @classmethod
@@ -147,6 +153,7 @@ class PatchEncoder(nn.Module):
             learner.encoder,
             {name: getattr(learner, name) for name in ENCODERS[learner.encoder].parameters},
             learner.split_sign,
+            as_pair(learner.patch_size, "patch_size") if learner.mirror else None,
             learner.output == "maps",
             dtype,
         )
@@ -173,8 +180,14 @@ class PatchEncoder(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             images = images.to(self.filters.dtype).permute(0, 2, 3, 1)
             images = normalized_images(images, self.image_eps)
-            pooled = [encode_pooled(images, code, self.pooling) for code in self._codes()]
-            pooled = torch.cat(pooled, -1)
+            codes, pooling = self._codes(), self._pooling
+
+            def encode(images):
+                return torch.cat([encode_pooled(images, code, pooling) for code in codes], -1)
+
+            pooled = encode(images)
+            if self._looks_twice(images):
+                pooled = pooling.both(pooled, encode(images.flip(2)))
         return pooled.permute(0, 3, 1, 2) if self.as_maps else pooled.flatten(1)
 
     @torch.no_grad()
@@ -202,28 +215,40 @@ class PatchEncoder(nn.Module):
         ndarray of shape (n, cells * K) or (n, H', W', K)
         """
         codes = self._codes(precision=precision)
-        n_codes = sum(code.n_codes for code in codes)
+        pooling = self._pooling
+        n_codes = sum(code.n_codes for code in codes) // (1 if pooling is self.pooling else 2)
         down, across = pooled_size(self.pooling, self.grid, source)
         maps = self.as_maps and not source.ready
         shape = (down, across, n_codes) if maps else (down * across * n_codes,)
         result = np.empty((len(source), *shape), dtype or numpy_dtype(source.dtype))
 
         def encode(piece, tiling, workspace):
-            cells = self.pooling.cells(piece.map_size)
-            parts = [
-                encode_strips(piece.images, code, cells, piece.start, tiling, workspace)
-                for code in codes
-            ]
+            cells = pooling.cells(piece.map_size)
+
+            def strips_of(images):
+                parts = [
+                    encode_strips(images, code, cells, piece.start, tiling, workspace)
+                    for code in codes
+                ]
+                return [
+                    Strip(some[0].first, torch.cat([strip.values for strip in some], -1))
+                    for some in zip(*parts, strict=True)
+                ]
+
+            strips = strips_of(piece.images)
+            if not self._looks_twice(piece.images):
+                return strips
+            others = strips_of(piece.images.flip(2))
             return [
-                Strip(some[0].first, torch.cat([strip.values for strip in some], -1))
-                for some in zip(*parts, strict=True)
+                Strip(strip.first, pooling.both(strip.values, other.values))
+                for strip, other in zip(strips, others, strict=True)
             ]
 
         done, strips = 0, []
         for piece, more in self._in_pieces(source, codes, encode):
             strips += more
             if piece.is_last:
-                pooled = self.pooling.cells(piece.map_size).join(strips)
+                pooled = pooling.cells(piece.map_size).join(strips)
                 result[piece.index] = pooled.reshape(len(pooled), *shape).cpu().numpy()
                 done, strips = done + len(pooled), []
                 if on_batch is not None:
@@ -265,6 +290,17 @@ class PatchEncoder(nn.Module):
                     labels[i] = label_map
                 strips = []
         return labels
+
+    @property
+    def _pooling(self):
+        """How codes are pooled: those of mirrored filters with those of the filters."""
+        folded = self.mirror is not None and not self.as_maps
+        return MirrorPooling(self.pooling) if folded else self.pooling
+
+    def _looks_twice(self, images):
+        """Whether mirrored images (n, H, W, C) must be encoded, too."""
+        folded = self._pooling is not self.pooling
+        return folded and not symmetric(self.grid, static_size(images, 2))
 
     def _in_pieces(
         self, source: ImageSource, codes: list[PatchCode], function: Callable
@@ -322,12 +358,14 @@ class PatchEncoder(nn.Module):
         With an affinity, codes that are only looked at for it: of the filters themselves.
         """
         encoder, reduced = ENCODERS[self.encoder], reduced_dtype(precision, self.filters)
-        code, split = encoder.bind(self.options), self.split_sign and affinity is None
+        code = encoder.bind(self.options)
+        split, mirror = (self.split_sign, self.mirror) if affinity is None else (False, None)
         codes = []
         stops = np.cumsum(self.sizes).tolist()
         for i, (size, stop) in enumerate(zip(self.sizes, stops, strict=True)):
             filters = self.filters[stop - size : stop]
             filters = torch.cat([filters, -filters]) if split else filters
+            filters = torch.cat([filters, mirrored(filters, mirror)]) if mirror else filters
             whitening = None
             if self.whitening is not None:
                 whitening = Whitening(self.mean[i], self.whitening[i])
@@ -351,8 +389,15 @@ def pooling_of(learner: Any, ready: bool) -> Pooling:
         return Pooling(learner.pool)
     by_location = learner.output == "maps" or learner.pool_grid is None
     grid = None if by_location else as_pair(learner.pool_grid, "pool_grid")
-    window = None if learner.pool_size is None else as_pair(learner.pool_size, "pool_size")
-    return Pooling(learner.pool, grid, window)
+    if learner.pool_size is None:
+        return Pooling(learner.pool, grid)
+    window = as_pair(learner.pool_size, "pool_size")
+    stride = window if learner.pool_stride is None else as_pair(learner.pool_stride, "pool_stride")
+    if any(step > size for step, size in zip(stride, window, strict=True)):
+        raise ValueError(
+            f"pool_stride={stride} would leave out locations between windows of pool_size={window}."
+        )
+    return Pooling(learner.pool, grid, window, stride)
 
 
 def pooled_size(pooling: Pooling, grid: PatchGrid, source: ImageSource) -> tuple[int, int]:

@@ -95,14 +95,14 @@ class Machine:
         patches = self.patches(images)
         return patches if self.mean is None else (patches - self.mean) @ self.whitening
 
-    def edges(self, cells):
+    def spans(self, cells):
         _, _, size, stride, _ = self.options
         map_size = PatchGrid(size, stride).map_size(self.images.shape[1:3])
-        return Pooling("sum", *CELLS[cells]).edges(map_size)
+        return Pooling("sum", *CELLS[cells]).spans(map_size)
 
     def naive(self, cells, how):
         codes = encode(self.whitened(self.images), self.filters, self.options[0], self.alpha)
-        return pool(codes, *self.edges(cells), how)
+        return pool(codes, *self.spans(cells), how)
 
     def tensors(self, filters=None, locations_first=None):
         encoder, contrast, size, stride, dtype = self.options
