@@ -5,6 +5,7 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -46,6 +47,13 @@ def compared(work, beside, target, ours, theirs):
         "ours (s)": float(np.median(ours)),
         "theirs (s)": float(np.median(theirs)),
     }
+
+
+def timed(call):
+    """Seconds that a call takes, and what it returns."""
+    start = perf_counter()
+    result = call()
+    return perf_counter() - start, result
 
 
 def markdown_table(rows):

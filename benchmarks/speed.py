@@ -6,15 +6,15 @@ written to `results/`.
 """
 
 import argparse
-from time import perf_counter
 
 import numpy as np
 import torch
 from _data import cifar10_images
 from _deep_speed import bench_deep
+from _encoding_speed import bench_busy, bench_encoding, bench_search
 from _files import bench_files
 from _memory import in_fresh_process, memory_row
-from _report import compared, report
+from _report import compared, report, timed
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.feature_extraction.image import extract_patches_2d
@@ -143,78 +143,6 @@ def whitened_patches(n_patches):
     patches = PatchExtractor(6, n_patches=n_patches, random_state=0).fit_transform(images)
     patches = ContrastNormalizer().fit_transform(patches)
     return ZCAWhitener().fit_transform(patches), origin
-
-
-# Dense encoding
-
-
-def bench_encoding(quick):
-    """Triangle codes of every 6x6 patch, 2x2 sums, beside the plain way and a bare product."""
-    n_filters, n_ours, n_plain, repetitions = (400, 200, 5, 3) if quick else (1600, 500, 10, 5)
-    images, _ = cifar10_images(n_ours)
-    learner = KMeansFilterLearner(n_filters, n_patches=40_000, max_iter=2, random_state=0)
-    learner.fit(cifar10_images(2000)[0])
-    product = bare_product(images, learner)
-    times = {"ours": [], "plain": [], "product": []}
-    for _ in range(repetitions):
-        seconds, features = timed(lambda: learner.transform(images))
-        times["ours"].append(seconds / n_ours)
-        times["product"].append(timed(product)[0] / n_ours)
-        seconds, plain = timed(lambda: plain_features(images[:n_plain], learner))
-        times["plain"].append(seconds / n_plain)
-    work = f"triangle encoding of an image, 6x6, K={n_filters}, 2x2 sums"
-    difference = np.abs(plain - features[:n_plain]).max() / np.abs(plain).max()
-    return [
-        compared(
-            work, "the plain way: extract_patches_2d, cdist", ">= 25", times["ours"], times["plain"]
-        ),
-        compared(work, "a bare float32 product", ">= 0.5", times["ours"], times["product"]),
-    ], [
-        f"Triangle encoding: {n_ours} images, the plain way {n_plain}; the largest difference of "
-        f"their features, relative to the largest feature, is {difference:.1e}.",
-        f"The bare product: the {27 * 27} patches of each image times the filters, image by image "
-        "into the same memory, nothing else.",
-    ]
-
-
-def plain_features(images, learner):
-    """Pooled triangle codes as one writes them first."""
-    size = learner.filters_.shape[1:3]
-    whitener, centers = learner.whitener_, learner.cluster_centers_
-    rows = []
-    for image in images:
-        patches = extract_patches_2d(image, size)
-        down = image.shape[0] - size[0] + 1
-        patches = patches.reshape(len(patches), -1).astype(np.float64)
-        patches -= patches.mean(axis=1, keepdims=True)
-        patches /= np.sqrt(patches.var(axis=1, ddof=1, keepdims=True) + learner.contrast_eps_)
-        patches = (patches - whitener.mean_) @ whitener.whitening_
-        distances = cdist(patches, centers)
-        codes = np.maximum(0, distances.mean(axis=1, keepdims=True) - distances)
-        codes = codes.reshape(down, -1, len(centers))
-        half = -(-down // 2)
-        parts = [codes[i, j] for i in halves(half) for j in halves(half)]
-        rows.append(np.concatenate([part.sum(axis=(0, 1)) for part in parts]))
-    return np.array(rows)
-
-
-def halves(middle):
-    """The two halves of an axis."""
-    return slice(None, middle), slice(middle, None)
-
-
-def bare_product(images, learner):
-    """A function that multiplies the patches of each image with the filters."""
-    patches = torch.from_numpy(PatchExtractor(6).fit_transform(images).astype(np.float32))
-    patches = patches.view(len(images), -1, patches.shape[1])
-    filters = torch.from_numpy(learner.cluster_centers_).T.contiguous()
-    result = torch.empty(patches.shape[1], filters.shape[1])
-
-    def product():
-        for some in patches:
-            torch.mm(some, filters, out=result)
-
-    return product
 
 
 # Convolutional k-means
@@ -400,19 +328,11 @@ def notebook_patches(images):
     return np.concatenate(rows)
 
 
-# Timing
-
-
-def timed(call):
-    """Seconds that a call takes, and what it returns."""
-    start = perf_counter()
-    result = call()
-    return perf_counter() - start, result
-
-
 BENCHMARKS = {
     "lloyd": bench_lloyd,
     "encoding": bench_encoding,
+    "busy": bench_busy,
+    "search": bench_search,
     "conv": bench_conv,
     "memory": bench_memory,
     "bag": bench_bag,
