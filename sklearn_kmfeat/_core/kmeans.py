@@ -22,6 +22,8 @@ _REPAIRS = 20
 _CANDIDATES = 4
 # An error this small beside the squared norm of its row is rounding: the row is its center.
 _ROUNDING = 1e-10
+#: How much further than to the mean of its rows a center goes, in steps of the mean.
+MOMENTUM = 0.9
 
 
 class Dictionary(NamedTuple):
@@ -182,6 +184,7 @@ def kmeans(
     *,
     max_iter: int,
     tol: float,
+    momentum: float = 0.0,
     on_iteration: Callable | None = None,
 ) -> Dictionary:
     """Lloyd's algorithm over rows in memory.
@@ -192,7 +195,7 @@ def kmeans(
         Not changed.
     centers : tensor of shape (k, d)
         Where to start; not changed.
-    max_iter, tol, on_iteration
+    max_iter, tol, momentum, on_iteration
         As in `lloyd`.
 
     Returns
@@ -200,7 +203,7 @@ def kmeans(
     Dictionary
     """
     offset = X.mean(0)
-    limits = {"max_iter": max_iter, "tol": tol}
+    limits = {"max_iter": max_iter, "tol": tol, "momentum": momentum}
     if is_far_from_zero(offset, X):
         shifted = on_iteration and (
             lambda centers, inertia: on_iteration(centers + offset, inertia)
@@ -216,6 +219,7 @@ def lloyd(
     *,
     max_iter: int,
     tol: float,
+    momentum: float = 0.0,
     on_iteration: Callable | None = None,
 ) -> Dictionary:
     """Lloyd's algorithm from given centers.
@@ -232,8 +236,12 @@ def lloyd(
         Where to start; not changed.
     max_iter : int
     tol : float
-        Stop when the squared movement of all centers together is at most this times
-        the mean square of the values; or when no row changes its center.
+        Stop when the squared distance of all centers together from the means of their rows is
+        at most this times the mean square of the values.
+    momentum : float, default=0.0
+        A center goes beyond the mean of its rows, by this part of the way from the mean before
+        to this one (Nesterov 1983); not where that made the inertia grow (O'Donoghue & Candes
+        2015), and not to the mean of other rows, after it had none. 0 is Lloyd's algorithm.
     on_iteration : callable or None, default=None
         Called as ``on_iteration(centers, inertia)`` after each iteration, with the
         inertia under the centers before the update; a true answer stops.
@@ -242,20 +250,22 @@ def lloyd(
     -------
     Dictionary
     """
-    n_iter, stop = 0, False
+    n_iter, stop, means, inertia = 0, False, centers, float("inf")
     for n_iter in range(1, max_iter + 1):
         totals = step(centers)
-        counts = totals.counts
-        new = totals.sums / counts.clamp(min=1)[:, None]
-        new = torch.where((counts > 0)[:, None], new, centers).to(centers)
-        moved = move_empty(new, counts, totals.worst)
-        stop = bool(on_iteration is not None and on_iteration(new, totals.inertia))
-        shift = float((new - centers).square().sum())
-        centers = new
+        counts, before = totals.counts, means
+        live = (counts > 0)[:, None]
+        means = torch.where(live, totals.sums / counts.clamp(min=1)[:, None], before).to(centers)
+        shift = float((means - centers).square().sum())
+        moved = move_empty(means, counts, totals.worst)
+        stop = bool(on_iteration is not None and on_iteration(means, totals.inertia))
         enough = shift <= tol * totals.norm / (int(counts.sum()) * centers.shape[1])
-        if stop or (not moved and (totals.n_changed == 0 or enough)):
+        if stop or (not moved and enough):
             break
-    return assigned(step, centers, n_iter)._replace(stopped=stop)
+        ahead = momentum if n_iter > 1 and totals.inertia <= inertia else 0.0
+        centers = torch.where(live, means + ahead * (means - before), means)
+        inertia = totals.inertia
+    return assigned(step, means, n_iter)._replace(stopped=stop)
 
 
 def patch_dictionary(X: torch.Tensor, centers: torch.Tensor) -> Dictionary:
