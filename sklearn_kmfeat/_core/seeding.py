@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 import torch
 
+from .assign import squared_norms, wide_dtype
+
 # Rows whose mean lies off zero by more than a hundredth of their spread lose digits when squared
 # distances are expanded: they are moved to their mean first.
 _FAR = 1e-4
@@ -54,7 +56,7 @@ def kmeans_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) ->
     """
     offset = X.mean(0)
     rows = X - offset if is_far_from_zero(offset, X) else X
-    errors_by = partial(_distances_to, rows, rows.square().sum(1))
+    errors_by = partial(_distances_to, rows, squared_norms(rows))
     first = int(rng.randint(len(X)))
     errors = errors_by([first])[0]
     errors[first] = 0
@@ -78,7 +80,7 @@ def energy_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) ->
     tensor of shape (at most n_rows, d)
         Fewer rows where X has not so many different directions.
     """
-    norms = X.square().sum(1)
+    norms = squared_norms(X)
     chosen = _greedy(partial(_errors_of_directions, X, norms), norms, [], n_rows, rng)
     # Rows of zeros have no direction; one is better than none.
     return X[chosen] if len(chosen) else X[:1].clone()
@@ -123,7 +125,8 @@ def without_repeats(rows: torch.Tensor) -> torch.Tensor:
 
 def is_far_from_zero(offset: torch.Tensor, X: torch.Tensor) -> bool:
     """Whether rows with the mean `offset` lose digits when their squares are expanded."""
-    return bool(offset.square().sum() > _FAR * X.var(0, correction=0).sum())
+    size, square = float(offset.square().sum()), float(squared_norms(X).mean(dtype=wide_dtype(X)))
+    return size > _FAR * (square - size)  # the squares less that of the mean: the spread
 
 
 def _distances_to(X, norms, index):

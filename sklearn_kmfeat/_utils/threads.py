@@ -87,6 +87,14 @@ def in_threads(
     yield from done_ahead(function, items, budget=2 * n, n_threads=n)
 
 
+def run_in_threads(
+    function: Callable[[Any], None], items: Iterable[Any], device: torch.device
+) -> None:
+    """Call a function that writes its result somewhere, as `in_threads` does."""
+    for _ in in_threads(lambda: function, items, device):
+        pass
+
+
 class _InThread:
     """The function that a worker gives, with what a new thread needs before."""
 
