@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from .._utils.threads import in_threads
-from .assign import nearest, sums_by_label
+from .assign import nearest, nearest_and_sums, squared_norms, sums_by_label, wide_dtype
 from .kmeans import MOMENTUM
 from .seeding import is_far_from_zero, sample_rows, without_repeats
 
-_COARSE = 2.0
+_COARSE = 3.0
 _ROWS_PER_COARSE = 256
+_ROWS_PER_CENTER = 512
 _COARSE_ITERATIONS = 10
 _FINE_ITERATIONS = 10
 _NEAR = 5.0
@@ -54,7 +55,7 @@ def hierarchical(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) -> to
     coarse = _coarse_centers(rows, n_rows, rng)
     groups, scores = nearest(rows, coarse)
     live, groups = groups.unique(return_inverse=True)
-    errors = (rows.square().sum(1) - 2 * scores).clamp_(min=0)
+    errors = (squared_norms(rows) - 2 * scores).clamp_(min=0)
     inertias = sums_by_label(errors[:, None], groups, len(live))[:, 0].cpu().numpy()
     members = _members(groups, len(live))
     numbers = shares(inertias, [len(some) for some in members], n_rows)
@@ -103,6 +104,12 @@ def _coarse_centers(rows, n_rows, rng):
     return _iterated(part, sample_rows(part, n, rng), _COARSE_ITERATIONS)
 
 
+def _drawn(n, n_drawn, rng):
+    """An index of some of n rows; all where they are not more."""
+    if n <= n_drawn: return slice(None)
+    return torch.from_numpy(rng.permutation(n)[:n_drawn])
+
+
 def _members(groups, n_groups):
     """The index of the rows of each group, a list of int64 tensors."""
     sizes = torch.bincount(groups, minlength=n_groups).tolist()
@@ -115,8 +122,10 @@ def _fine_centers(rows, members, coarse, numbers, rng):
 
     def worker():
         def fine(i):
-            around = rows[members[i]].sub_(coarse[i])  # squares keep their digits
-            start = sample_rows(around, numbers[i], np.random.RandomState(seeds[i]))
+            own = np.random.RandomState(seeds[i])
+            some = members[i][_drawn(len(members[i]), _ROWS_PER_CENTER * numbers[i], own)]
+            around = rows[some].sub_(coarse[i])  # squares keep their digits
+            start = sample_rows(around, numbers[i], own)
             return _iterated(around, start, _FINE_ITERATIONS).add_(coarse[i])
 
         return fine
@@ -148,7 +157,7 @@ def _near_iterations(rows, groups, centers, owners):
         near = distances.topk(n_near, largest=False).indices
         means, groups = _near_means(rows, groups, centers, before, owners, middles, near)
         centers, before = _ahead(means, before), means
-    return before
+    return centers if before is None else before
 
 
 def _near_means(rows, groups, centers, before, owners, middles, near):
@@ -164,7 +173,8 @@ def _near_means(rows, groups, centers, before, owners, middles, near):
 
         return some
 
-    sums, counts = torch.zeros_like(centers), torch.zeros_like(owners)
+    sums = torch.zeros_like(centers, dtype=wide_dtype(centers))
+    counts = torch.zeros_like(owners)
     for i, (more, n) in enumerate(in_threads(worker, range(len(near)), rows.device)):
         sums[near[i]] += more
         counts[near[i]] += n
@@ -183,13 +193,13 @@ def _iterated(rows, centers, n_iter):
 
 def _added(rows, centers):
     """Labels of the rows, their sums and counts by label."""
-    labels, _ = nearest(rows, centers)
-    sums = sums_by_label(rows, labels, len(centers))
+    labels, _, sums = nearest_and_sums(rows, centers)
     return labels, sums, torch.bincount(labels, minlength=len(centers))
 
 
 def _means(sums, counts, otherwise):
-    return torch.where((counts > 0)[:, None], sums / counts.clamp(min=1)[:, None], otherwise)
+    means = (sums / counts.clamp(min=1)[:, None]).to(otherwise)
+    return torch.where((counts > 0)[:, None], means, otherwise)
 
 
 def _ahead(means, before):
