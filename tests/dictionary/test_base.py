@@ -304,7 +304,7 @@ class TestPartialFit:
         def interrupt(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("sklearn_kmfeat._core.kmeans.nearest", interrupt)
+        monkeypatch.setattr("sklearn_kmfeat._core.kmeans.nearest_and_sums", interrupt)
         with pytest.raises(KeyboardInterrupt):
             learner.partial_fit(images)
         assert vars(learner).keys() == before.keys()

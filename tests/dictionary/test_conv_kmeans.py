@@ -1004,7 +1004,7 @@ def test_interrupted_fit_leaves_no_trace(maps, monkeypatch):
     monkeypatch.setattr("sklearn_kmfeat._dictionary.learners.convolutional", interrupt)
     with pytest.raises(KeyboardInterrupt):
         learner.fit(maps[:, :12])
-    monkeypatch.setattr("sklearn_kmfeat._core.gain_shape.nearest", interrupt)
+    monkeypatch.setattr("sklearn_kmfeat._core.gain_shape.nearest_and_sums", interrupt)
     with pytest.raises(KeyboardInterrupt):
         learner.partial_fit(maps)
     assert vars(learner).keys() == before.keys()
