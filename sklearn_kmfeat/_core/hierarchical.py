@@ -14,7 +14,7 @@ import torch
 
 from .._utils.threads import in_threads
 from .assign import nearest, nearest_and_sums, squared_norms, sums_by_label, wide_dtype
-from .kmeans import MOMENTUM
+from .kmeans import MOMENTUM, ahead
 from .seeding import is_far_from_zero, sample_rows, without_repeats
 
 _COARSE = 3.0
@@ -62,7 +62,8 @@ def hierarchical(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) -> to
     fine = _fine_centers(rows, members, coarse[live], numbers, rng)
     lengths = torch.tensor([len(centers) for centers in fine], device=X.device)
     owners = torch.arange(len(live), device=X.device).repeat_interleave(lengths)
-    centers = _near_iterations(rows, groups, torch.cat(fine), owners)
+    near_step = _NearStep(rows, groups, owners)
+    centers = _with_momentum(near_step, torch.cat(fine), _NEAR_ITERATIONS)
     return _filled(centers + offset if far else centers, X, n_rows, rng)
 
 
@@ -99,21 +100,8 @@ def shares(weights: np.ndarray, limits: np.ndarray, total: int) -> list[int]:
 
 def _coarse_centers(rows, n_rows, rng):
     n = min(n_rows, round(_COARSE * n_rows**0.5))
-    index = torch.from_numpy(rng.permutation(len(rows))[: _ROWS_PER_COARSE * n])
-    part = rows[index.to(rows.device)]
+    part = rows[_drawn(len(rows), _ROWS_PER_COARSE * n, rng, rows.device)]
     return _iterated(part, sample_rows(part, n, rng), _COARSE_ITERATIONS)
-
-
-def _drawn(n, n_drawn, rng):
-    """An index of some of n rows; all where they are not more."""
-    if n <= n_drawn: return slice(None)
-    return torch.from_numpy(rng.permutation(n)[:n_drawn])
-
-
-def _members(groups, n_groups):
-    """The index of the rows of each group, a list of int64 tensors."""
-    sizes = torch.bincount(groups, minlength=n_groups).tolist()
-    return groups.argsort(stable=True).split(sizes)
 
 
 def _fine_centers(rows, members, coarse, numbers, rng):
@@ -123,7 +111,8 @@ def _fine_centers(rows, members, coarse, numbers, rng):
     def worker():
         def fine(i):
             own = np.random.RandomState(seeds[i])
-            some = members[i][_drawn(len(members[i]), _ROWS_PER_CENTER * numbers[i], own)]
+            n_drawn = _ROWS_PER_CENTER * numbers[i]
+            some = members[i][_drawn(len(members[i]), n_drawn, own, rows.device)]
             around = rows[some].sub_(coarse[i])  # squares keep their digits
             start = sample_rows(around, numbers[i], own)
             return _iterated(around, start, _FINE_ITERATIONS).add_(coarse[i])
@@ -133,62 +122,72 @@ def _fine_centers(rows, members, coarse, numbers, rng):
     return list(in_threads(worker, range(len(members)), rows.device))
 
 
-def _near_iterations(rows, groups, centers, owners):
-    """Iterations of k-means in which the rows of a group see the centers near it.
+class _NearStep:
+    """The means of k-means, where the rows of a group see the centers near it.
+
+    A row then goes to the group of its center.
 
     Parameters
     ----------
     rows : tensor of shape (n, d)
     groups : int64 tensor of shape (n,)
-        The group of each row to begin with; then it is that of its center.
-    centers : tensor of shape (k, d)
+        The group of each row to begin with.
     owners : int64 tensor of shape (k,)
         The group of each center; every group has one.
     """
-    k, n_groups = len(centers), int(owners[-1]) + 1
-    sizes = torch.bincount(owners, minlength=n_groups)
-    n_near = min(k, max(int(sizes.max()), round(_NEAR * k**0.5)))
-    own = torch.arange(k, device=rows.device)
-    before = None
-    for _ in range(_NEAR_ITERATIONS):
-        middles = sums_by_label(centers, owners, n_groups) / sizes[:, None]
+
+    def __init__(self, rows, groups, owners):
+        self.rows, self.groups, self.owners = rows, groups, owners
+        self.sizes = torch.bincount(owners)
+        n_near = max(int(self.sizes.max()), round(_NEAR * len(owners) ** 0.5))
+        self.n_near = min(n_near, len(owners))
+
+    def __call__(self, centers, means):
+        near, middles = self._near(centers)
+        members, groups = _members(self.groups, len(near)), torch.empty_like(self.groups)
+
+        def worker():
+            def some(i):
+                around = self.rows[members[i]].sub_(middles[i])
+                labels, sums, counts = _added(around, centers[near[i]] - middles[i])
+                groups[members[i]] = self.owners[near[i]][labels]
+                return sums.add_(counts[:, None] * middles[i]), counts
+
+            return some
+
+        sums = torch.zeros_like(centers, dtype=wide_dtype(centers))
+        counts = torch.zeros_like(self.owners)
+        parts = in_threads(worker, range(len(near)), self.rows.device)
+        for i, (sums_of_some, counts_of_some) in enumerate(parts):
+            sums[near[i]] += sums_of_some
+            counts[near[i]] += counts_of_some
+        self.groups = groups
+        return _means(sums, counts, means)
+
+    def _near(self, centers):
+        """The centers that each group sees, an index (n_groups, n_near), and its middle."""
+        sums = sums_by_label(centers, self.owners, len(self.sizes))
+        middles = sums / self.sizes[:, None]
         distances = torch.cdist(middles, centers)
-        distances[owners, own] = -1  # a group sees its own centers
-        near = distances.topk(n_near, largest=False).indices
-        means, groups = _near_means(rows, groups, centers, before, owners, middles, near)
-        centers, before = _ahead(means, before), means
-    return centers if before is None else before
-
-
-def _near_means(rows, groups, centers, before, owners, middles, near):
-    """One such iteration: the means (k, d), and the group of each row (n,) from now on."""
-    members, after = _members(groups, len(near)), torch.empty_like(groups)
-
-    def worker():
-        def some(i):
-            around = rows[members[i]].sub_(middles[i])
-            labels, sums, counts = _added(around, centers[near[i]] - middles[i])
-            after[members[i]] = owners[near[i]][labels]
-            return sums.add_(counts[:, None] * middles[i]), counts
-
-        return some
-
-    sums = torch.zeros_like(centers, dtype=wide_dtype(centers))
-    counts = torch.zeros_like(owners)
-    for i, (more, n) in enumerate(in_threads(worker, range(len(near)), rows.device)):
-        sums[near[i]] += more
-        counts[near[i]] += n
-    return _means(sums, counts, centers if before is None else before), after
+        distances[self.owners, torch.arange(len(centers), device=centers.device)] = -1  # its own
+        return distances.topk(self.n_near, largest=False).indices, middles
 
 
 def _iterated(rows, centers, n_iter):
-    """Iterations of k-means; a center without rows stays."""
-    before = None
-    for _ in range(n_iter):
+    def step(centers, means):
         _, sums, counts = _added(rows, centers)
-        means = _means(sums, counts, centers if before is None else before)
-        centers, before = _ahead(means, before), means
-    return before
+        return _means(sums, counts, means)
+
+    return _with_momentum(step, centers, n_iter)
+
+
+def _with_momentum(step, centers, n_iter):
+    """Iterations of a step from centers, and the means before, to means; both (k, d)."""
+    means, live = centers, torch.ones(len(centers), dtype=torch.bool, device=centers.device)
+    for i in range(n_iter):
+        before, means = means, step(centers, means)
+        centers = ahead(means, before, live, MOMENTUM) if i else means
+    return means
 
 
 def _added(rows, centers):
@@ -197,13 +196,22 @@ def _added(rows, centers):
     return labels, sums, torch.bincount(labels, minlength=len(centers))
 
 
-def _means(sums, counts, otherwise):
-    means = (sums / counts.clamp(min=1)[:, None]).to(otherwise)
-    return torch.where((counts > 0)[:, None], means, otherwise)
+def _means(sums, counts, before):
+    """Means, and those before where a center has no rows."""
+    means = (sums / counts.clamp(min=1)[:, None]).to(before)
+    return torch.where((counts > 0)[:, None], means, before)
 
 
-def _ahead(means, before):
-    return means if before is None else means + MOMENTUM * (means - before)
+def _members(groups, n_groups):
+    """The index of the rows of each group, a list of int64 tensors."""
+    sizes = torch.bincount(groups, minlength=n_groups).tolist()
+    return groups.argsort(stable=True).split(sizes)
+
+
+def _drawn(n, n_drawn, rng, device):
+    """The index of some of n rows; all in their order, where they are not more."""
+    index = np.arange(n) if n <= n_drawn else rng.permutation(n)[:n_drawn]
+    return torch.from_numpy(index).to(device)
 
 
 def _filled(centers, X, n_rows, rng):

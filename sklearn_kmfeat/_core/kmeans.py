@@ -249,20 +249,27 @@ def lloyd(
     """
     n_iter, stop, means, inertia = 0, False, centers, float("inf")
     for n_iter in range(1, max_iter + 1):
-        totals = step(centers)
-        counts, before = totals.counts, means
-        live = (counts > 0)[:, None]
-        means = torch.where(live, totals.sums / counts.clamp(min=1)[:, None], before).to(centers)
+        totals, before = step(centers), means
+        counts = totals.counts
+        means = totals.sums / counts.clamp(min=1)[:, None]
+        means = torch.where((counts > 0)[:, None], means, before).to(centers)
         shift = float((means - centers).square().sum())
         moved = move_empty(means, counts, totals.worst)
         stop = bool(on_iteration is not None and on_iteration(means, totals.inertia))
         enough = shift <= tol * totals.norm / (int(counts.sum()) * centers.shape[1])
         if stop or (not moved and enough):
             break
-        ahead = momentum if n_iter > 1 and totals.inertia <= inertia else 0.0
-        centers = torch.where(live, means + ahead * (means - before), means)
+        goes_on = n_iter > 1 and totals.inertia <= inertia
+        centers = ahead(means, before, counts > 0, momentum * goes_on)
         inertia = totals.inertia
     return assigned(step, means, n_iter)._replace(stopped=stop)
+
+
+def ahead(
+    means: torch.Tensor, before: torch.Tensor, live: torch.Tensor, momentum: float
+) -> torch.Tensor:
+    """Beyond the means (k, d), by a part of their way from those before; of live (k,) ones."""
+    return torch.where(live[:, None], means + momentum * (means - before), means)
 
 
 def patch_dictionary(X: torch.Tensor, centers: torch.Tensor) -> Dictionary:

@@ -36,8 +36,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.encoders import ENCODERS
+from .._core.init import SEEDINGS
 from .._core.pooling import POOLS
-from .._core.seeding import SEEDINGS
 from .._inputs.base import ImageSource
 from .._inputs.check import check_images, set_fitted, warn_if_flattened
 from .._inputs.sampling import patch_grid

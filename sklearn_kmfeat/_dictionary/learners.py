@@ -15,9 +15,9 @@ import torch
 
 from .._core.conv_kmeans import WindowStep, convolutional
 from .._core.gain_shape import GainStep, spherical
-from .._core.kmeans import Dictionary, RowStep, Step, kmeans, patch_dictionary
+from .._core.init import DIRECTION_SEEDINGS, SEEDINGS
+from .._core.kmeans import MOMENTUM, Dictionary, RowStep, Step, kmeans, patch_dictionary
 from .._core.preparation import Preparation
-from .._core.seeding import DIRECTION_SEEDINGS, SEEDINGS
 from .._core.streaming import RunningSums
 from .._core.windows import Windows
 
@@ -54,7 +54,7 @@ class DictionaryLearner(ABC):
 
     n_centers: int
     sample_size: tuple[int, int]
-    init: str = "sample"
+    init: str = "auto"
     max_iter: int = 50
     tol: float = 1e-4
 
@@ -125,7 +125,7 @@ class Lloyd(DictionaryLearner):
     """Euclidean k-means: a filter is the mean of its patches."""
 
     def fit(self, samples, centers, on_iteration):
-        limits = {"max_iter": self.max_iter, "tol": self.tol}
+        limits = {"max_iter": self.max_iter, "tol": self.tol, "momentum": MOMENTUM}
         return kmeans(samples, centers, **limits, on_iteration=on_iteration)
 
     def step(self, samples):
@@ -142,7 +142,7 @@ class Spherical(DictionaryLearner):
     """Gain-shape k-means: a filter is the direction of its patches, each times its gain."""
 
     def fit(self, samples, centers, on_iteration):
-        limits = {"max_iter": self.max_iter, "tol": self.tol}
+        limits = {"max_iter": self.max_iter, "tol": self.tol, "momentum": MOMENTUM}
         return spherical(samples, centers, **limits, on_iteration=on_iteration)
 
     def step(self, samples):
@@ -217,7 +217,7 @@ class Convolutional(Spherical):
 
     def fit(self, samples, centers, on_iteration):
         if isinstance(samples, Windows):
-            limits = {"max_iter": self.max_iter, "tol": self.tol}
+            limits = {"max_iter": self.max_iter, "tol": self.tol, "momentum": MOMENTUM}
             return convolutional(samples, centers, **limits, on_iteration=on_iteration)
         dictionary = super().fit(samples, centers, on_iteration)
         return dictionary._replace(offset_counts=_one_offset(samples))
