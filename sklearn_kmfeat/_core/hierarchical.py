@@ -215,8 +215,11 @@ def _drawn(n, n_drawn, rng, device):
 
 
 def _filled(centers, X, n_rows, rng):
-    """Different centers, as many as asked for where there are so many different rows."""
+    """Different centers, as many as asked for; where there are not so many rows, these."""
     centers = without_repeats(centers)
-    if len(centers) < n_rows:
-        centers = without_repeats(torch.cat([centers, sample_rows(X, n_rows, rng)]))[:n_rows]
-    return centers
+    if len(centers) == n_rows:
+        return centers
+    drawn = sample_rows(X, n_rows, rng)
+    if len(drawn) < n_rows:
+        return drawn
+    return without_repeats(torch.cat([centers, drawn]))[:n_rows]

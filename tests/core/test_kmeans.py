@@ -1,12 +1,15 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from sklearn import cluster
 
 from blobs import error_of, start_of
+from naive import squared_distances
 from sklearn_kmfeat._core.assign import nearest
 from sklearn_kmfeat._core.gain_shape import GainStep, spherical
-from sklearn_kmfeat._core.kmeans import RowStep, Sums, kmeans, lloyd, patch_dictionary
+from sklearn_kmfeat._core.kmeans import MOMENTUM, RowStep, Sums, kmeans, lloyd, patch_dictionary
 from sklearn_kmfeat._core.seeding import kmeans_plusplus, sample_rows
 
 DTYPES = [torch.float32, torch.float64]
@@ -19,6 +22,8 @@ LEARNERS = {
     "lloyd": kmeans,
     "spherical": spherical,
     "undamped": lambda X, centers, **options: spherical(X, centers, damping=0.0, **options),
+    "lloyd ahead": partial(kmeans, momentum=MOMENTUM),
+    "spherical ahead": partial(spherical, momentum=MOMENTUM),
 }
 
 
@@ -66,6 +71,49 @@ def test_lloyd_of_four_points(dtype):
     assert found.inertia == pytest.approx(10, abs=1e-5)
     assert found.n_iter == 2
     assert found.centers.dtype == dtype
+
+
+def plain_ahead(X, centers, n_iter, momentum):
+    """Lloyd's algorithm with momentum as one writes it first, and the inertia before each step."""
+    means, inertias = centers, []
+    for i in range(n_iter):
+        distances = squared_distances(X, centers)
+        inertias.append(distances.min(1).sum())
+        before, labels = means, distances.argmin(1)
+        means = np.array([X[labels == j].mean(0) for j in range(len(centers))])
+        goes_on = i > 0 and inertias[-1] <= inertias[-2]
+        centers = means + momentum * (means - before) if goes_on else means
+    return means, inertias
+
+
+@pytest.mark.parametrize("n_iter", [1, 2, 3, 25])
+@pytest.mark.parametrize("momentum", [0.5, 0.9, 2.0])
+def test_momentum_goes_beyond_the_means(blobs, n_iter, momentum):
+    X, start = blobs.numpy(), start_of(blobs, 12)
+    options = {"max_iter": n_iter, "tol": 0, "momentum": momentum}
+    found, objectives = recorded(kmeans, blobs, start, **options)
+    means, inertias = plain_ahead(X, start.numpy(), found.n_iter, momentum)
+    np.testing.assert_allclose(found.centers, means, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(objectives[:-1], inertias, rtol=1e-9)
+    # Twice the way makes the inertia grow, after which the next step goes to the means alone.
+    assert n_iter < 25 or (np.diff(inertias) > 0).any() == (momentum == 2.0)
+
+
+def test_momentum_rests_where_lloyds_algorithm_rests(clear_blobs):
+    start = start_of(clear_blobs, 6, seed=1)
+    found = kmeans(clear_blobs, start, max_iter=300, tol=0, momentum=MOMENTUM)
+    assert found.n_iter < 300
+    again = kmeans(clear_blobs, found.centers, max_iter=1, tol=0)
+    np.testing.assert_allclose(again.centers, found.centers, atol=1e-6)
+
+
+def test_momentum_saves_iterations(blobs):
+    def n_iter(seed, momentum):
+        start = start_of(blobs, 40, seed)
+        return kmeans(blobs, start, max_iter=300, tol=0, momentum=momentum).n_iter
+
+    ahead, without = (sum(n_iter(seed, m) for seed in range(10)) for m in (MOMENTUM, 0.0))
+    assert ahead < without
 
 
 # What holds for all of them
