@@ -1,7 +1,5 @@
 """What the package does fast, in a few plain lines of NumPy; tests compare with them."""
 
-from itertools import pairwise
-
 import numpy as np
 
 
@@ -40,11 +38,8 @@ def encode(rows, filters, encoder, alpha=0.25, knn_fraction=0.4):
     return (distances.argsort(-1).argsort(-1) < n_nearest).astype(float)
 
 
-def pool(maps, row_edges, column_edges, how):
-    """Maps (n, H', W', K) pooled over cells, (n, cell rows, cell columns, K)."""
+def pool(maps, rows, columns, how):
+    """Maps (n, H', W', K) pooled over cells from row to row and column to column."""
     reduce = getattr(np, how)
-    cells = [
-        [reduce(maps[:, a:b, c:d], axis=(1, 2)) for c, d in pairwise(column_edges)]
-        for a, b in pairwise(row_edges)
-    ]
+    cells = [[reduce(maps[:, a:b, c:d], axis=(1, 2)) for c, d in columns] for a, b in rows]
     return np.moveaxis(np.array(cells), 2, 0)

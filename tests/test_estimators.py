@@ -38,6 +38,7 @@ PLAIN = {
         n_filters=3, algorithm="spherical", encoder="soft_threshold", split_sign=True, **SMALL
     ),
     "random": KMeansFilterLearner(n_filters=3, algorithm="random", encoder="knn", **SMALL),
+    "mirrored": KMeansFilterLearner(n_filters=3, mirror=True, patch_size=1, **SMALL),
     "BagOfPatches": BagOfPatches(n_words=3, **SMALL),
     "ConvKMeans": ConvKMeans(n_filters=3, **FEW_WINDOWS),
     "ConvKMeans raw": ConvKMeans(

@@ -109,6 +109,7 @@ CASES = {
         "transform",
         False,
     ),
+    "mirrored": (patches("triangle", mirror=True, pool_grid=(2, 2)), images(), "transform", True),
     "words": (BagOfPatches(5, patch_size=4, n_patches=300), images("uint8"), "transform", False),
     "ready": (patches("hard", whiten_eps=0.1, n_patches=40), rows(), "transform", False),
     "whitened": (

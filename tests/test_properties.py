@@ -3,6 +3,7 @@
 import os
 import pickle
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,9 +40,11 @@ LEARNER_PARAMS = st.fixed_dictionaries(
         "encoder": st.sampled_from(["hard", "triangle", "soft_threshold", "knn"]),
         "alpha": st.sampled_from([0, 0.25]),
         "split_sign": st.booleans(),
+        "mirror": st.booleans(),
         "pool": st.sampled_from(["sum", "mean", "max"]),
         "pool_grid": st.sampled_from([None, 1, 2, (1, 3)]),
-        "pool_size": st.sampled_from([None, None, 1, 2]),
+        "pool_size": st.sampled_from([None, None, 2, (3, 2)]),
+        "pool_stride": st.sampled_from([None, None, 1, (1, 2)]),
         "output": st.sampled_from(["features", "maps"]),
     }
 )
@@ -94,19 +97,38 @@ def edges(n, cells):
     return [i * size + min(i, longer) for i in range(cells + 1)]
 
 
+def windows(n, size, step):
+    """From where to where each window reaches, up to the first that reaches the end."""
+    starts = [a for a in range(0, n, step) if a == 0 or a - step + size < n]
+    return [(a, min(a + size, n)) for a in starts]
+
+
 def expected_features(learner, X):
     """Codes pooled over cells (n, rows, columns, K), by the fitted attributes."""
     filters = as_float(learner.cluster_centers_)
     filters = np.vstack([filters, -filters]) if learner.split_sign else filters
+    folded = learner.mirror and learner.output == "features"
+    if learner.mirror:
+        flipped = filters.reshape(len(filters), *pair(learner.patch_size), -1)[:, :, ::-1]
+        filters = np.vstack([filters, flipped.reshape(filters.shape)])
+    if folded:
+        both = [pooled_maps(learner, each, filters) for each in (X, X[:, :, ::-1])]
+        both = [each[..., : len(filters) // 2] for each in both]
+        return np.maximum(*both) if learner.pool == "max" else np.add(*both)
+    return pooled_maps(learner, X, filters)
+
+
+def pooled_maps(learner, X, filters):
     maps = naive.encode(prepared_patches(learner, X), filters, learner.encoder, learner.alpha, 0.4)
     size = maps.shape[1:3]
     if learner.pool_size is not None:
-        step = pair(learner.pool_size)
-        cells = [[*range(0, n, s), n] for n, s in zip(size, step, strict=True)]
+        sizes, steps = pair(learner.pool_size), pair(learner.pool_stride or learner.pool_size)
+        cells = [windows(*each) for each in zip(size, sizes, steps, strict=True)]
     elif learner.output == "maps" or learner.pool_grid is None:
-        cells = [list(range(n + 1)) for n in size]
+        cells = [windows(n, 1, 1) for n in size]
     else:
         cells = [edges(n, k) for n, k in zip(size, pair(learner.pool_grid), strict=True)]
+        cells = [list(pairwise(each)) for each in cells]
     return naive.pool(maps, *cells, learner.pool)
 
 

@@ -156,7 +156,7 @@ def wide_dtype(x: torch.Tensor) -> torch.dtype:
 
 def sums_by_label(rows: torch.Tensor, labels: torch.Tensor, n_labels: int) -> torch.Tensor:
     """Sum of the rows of each label, (n_labels, d), the same in every run."""
-    if rows.device.type == "cpu":
+    if not rows.is_cuda:  # MPS has no other way
         return rows.new_zeros(n_labels, rows.shape[1]).index_add_(0, labels, rows)
     order = labels.argsort(stable=True)  # atomic adds would not be reproducible
     lengths = torch.bincount(labels, minlength=n_labels)

@@ -232,7 +232,7 @@ def simple_silhouette(rows: torch.Tensor, centers: torch.Tensor) -> float:
         return 0.0
     total = 0.0
     for chunk in rows.split(_ROWS_PER_CHUNK):
-        nearest_two = torch.cdist(chunk, centers).topk(2, largest=False).values.double()
+        nearest_two = torch.cdist(chunk, centers).topk(2, largest=False).values.cpu().double()
         a, b = nearest_two.T
         total += float(((b - a) / b.clamp(min=_TINY)).sum())
     return total / len(rows)

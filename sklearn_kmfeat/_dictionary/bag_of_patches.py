@@ -53,12 +53,18 @@ class BagOfPatches(PatchDictionary):
         Share of the words, in (0, 1], for ``"knn"``.
     split_sign : bool, default=False
         Encode with the words and their negatives, twice as many codes.
+    mirror : bool, default=False
+        Count each word together with its mirror image, left and right exchanged, so that an image
+        and its mirror image get equal bags. Takes twice the time: see `KMeansFilterLearner`.
     pool : {"sum", "mean", "max"}, default="sum"
         ``"sum"`` counts; ``"mean"`` gives shares, which compare images of different sizes.
     pool_grid : int, (int, int) or None, default=(1, 1)
         (1, 1) is one bag an image; more cells down and across make a spatial bag.
     pool_size : int, (int, int) or None, default=None
         Pool local windows of so many locations instead.
+    pool_stride : int, (int, int) or None, default=None
+        Step from window to window of `pool_size`, in locations; those that are smaller than a
+        window make them overlap. None: `pool_size`.
     output : {"features", "maps"}, default="features"
         One row per image, or (n, H', W', K').
     device : str, torch.device or None, default=None
@@ -150,9 +156,11 @@ class BagOfPatches(PatchDictionary):
         alpha=0.25,
         knn_fraction=0.4,
         split_sign=False,
+        mirror=False,
         pool="sum",
         pool_grid=(1, 1),
         pool_size=None,
+        pool_stride=None,
         output="features",
         device=None,
         precision="exact",
@@ -175,9 +183,11 @@ class BagOfPatches(PatchDictionary):
         self.alpha = alpha
         self.knn_fraction = knn_fraction
         self.split_sign = split_sign
+        self.mirror = mirror
         self.pool = pool
         self.pool_grid = pool_grid
         self.pool_size = pool_size
+        self.pool_stride = pool_stride
         self.output = output
         self.device = device
         self.precision = precision

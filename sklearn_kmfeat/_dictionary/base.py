@@ -105,9 +105,11 @@ class PatchDictionary(
         "alpha": [NON_NEGATIVE],
         "knn_fraction": [Interval(Real, 0, 1, closed="right")],
         "split_sign": ["boolean"],
+        "mirror": ["boolean"],
         "pool": [StrOptions(set(POOLS))],
         "pool_grid": [POSITIVE_INT, tuple, list, None],
         "pool_size": [POSITIVE_INT, tuple, list, None],
+        "pool_stride": [POSITIVE_INT, tuple, list, None],
         "output": [StrOptions({"features", "maps"})],
         "device": [str, torch.device, None],
         "precision": [StrOptions({"exact", "fast"})],
@@ -340,6 +342,7 @@ class PatchDictionary(
             contrast=self.contrast,
             contrast_eps=self.contrast_eps,
             whiten_eps=self.whiten_eps,
+            mirror=as_pair(self.patch_size, "patch_size") if self.mirror else None,
             groups=chosen.get("_channel_groups"),
             device=resolve_device(self.device),
         )
@@ -356,7 +359,7 @@ class PatchDictionary(
     def _check_fitted(self):
         check_is_fitted(self)
         self._validate_params()
-        self._check_unchanged(["patch_size", "contrast"])
+        self._check_unchanged(["patch_size", "contrast", "mirror"])
 
     def _check_unchanged(self, names=None):
         """Refuse parameters that a fitted dictionary cannot follow."""
@@ -372,6 +375,7 @@ class PatchDictionary(
             self._size_name: getattr(self, self._size_name),
             "patch_size": as_pair(self.patch_size, "patch_size"),
             "contrast": self.contrast,
+            "mirror": self.mirror,
             "whitening": self.whiten_eps is not None,
         }
 

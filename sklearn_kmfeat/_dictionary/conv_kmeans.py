@@ -89,6 +89,8 @@ class ConvKMeans(PatchDictionary):
         Share of the filters, in (0, 1], for ``"knn"``.
     split_sign : bool, default=False
         Encode with the filters and their negatives, twice as many codes.
+    mirror : bool, default=False
+        Equal rows for an image and its mirror image: see `KMeansFilterLearner`.
     pool : {"max", "sum", "mean"}, default="max"
         How the codes of a cell become one.
     pool_grid : int, (int, int) or None, default=(2, 2)
@@ -96,6 +98,8 @@ class ConvKMeans(PatchDictionary):
         Not used for ``output="maps"``.
     pool_size : int, (int, int) or None, default=None
         Pool local windows of so many locations instead.
+    pool_stride : int, (int, int) or None, default=None
+        Step from window to window of `pool_size`, in locations. None: `pool_size`.
     output : {"features", "maps"}, default="features"
         One row per image, or (n, H', W', K') for a next layer: every location, or every
         window of `pool_size`.
@@ -244,9 +248,11 @@ class ConvKMeans(PatchDictionary):
         alpha=0.0,
         knn_fraction=0.4,
         split_sign=False,
+        mirror=False,
         pool="max",
         pool_grid=(2, 2),
         pool_size=None,
+        pool_stride=None,
         output="features",
         device=None,
         precision="exact",
@@ -271,9 +277,11 @@ class ConvKMeans(PatchDictionary):
         self.alpha = alpha
         self.knn_fraction = knn_fraction
         self.split_sign = split_sign
+        self.mirror = mirror
         self.pool = pool
         self.pool_grid = pool_grid
         self.pool_size = pool_size
+        self.pool_stride = pool_stride
         self.output = output
         self.device = device
         self.precision = precision

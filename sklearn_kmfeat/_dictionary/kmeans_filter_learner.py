@@ -64,6 +64,12 @@ class KMeansFilterLearner(PatchDictionary):
         Share of the filters, in (0, 1], for ``"knn"``.
     split_sign : bool, default=False
         Encode with the filters and their negatives, twice as many codes.
+    mirror : bool, default=False
+        Encode with the filters and their mirror images, left and right exchanged, and add the
+        codes of both, in the mirrored cell for the mirror images: so an image and its mirror
+        image get equal rows, those of both together. Takes twice the time. For
+        ``output="maps"``, which have a left and a right, nothing is added: twice as many codes.
+        `fit` then whitens by the moments of patches and their mirror images.
     pool : {"sum", "mean", "max"}, default="sum"
         How the codes of a cell become one.
     pool_grid : int, (int, int) or None, default=(2, 2)
@@ -73,6 +79,9 @@ class KMeansFilterLearner(PatchDictionary):
     pool_size : int, (int, int) or None, default=None
         Pool local windows of so many locations instead; the last window of a row or
         column holds what is left.
+    pool_stride : int, (int, int) or None, default=None
+        Step from window to window of `pool_size`, in locations; those that are smaller than a
+        window make them overlap. None: `pool_size`.
     output : {"features", "maps"}, default="features"
         One row per image, or (n, H', W', K') for a next layer: every location, or every
         window of `pool_size`.
@@ -188,9 +197,11 @@ class KMeansFilterLearner(PatchDictionary):
         alpha=0.25,
         knn_fraction=0.4,
         split_sign=False,
+        mirror=False,
         pool="sum",
         pool_grid=(2, 2),
         pool_size=None,
+        pool_stride=None,
         output="features",
         device=None,
         precision="exact",
@@ -214,9 +225,11 @@ class KMeansFilterLearner(PatchDictionary):
         self.alpha = alpha
         self.knn_fraction = knn_fraction
         self.split_sign = split_sign
+        self.mirror = mirror
         self.pool = pool
         self.pool_grid = pool_grid
         self.pool_size = pool_size
+        self.pool_stride = pool_stride
         self.output = output
         self.device = device
         self.precision = precision

@@ -14,6 +14,7 @@ import torch
 
 from .._core.contrast import ContrastVariance, auto_eps
 from .._core.kmeans import Dictionary
+from .._core.mirror import with_mirrored
 from .._core.preparation import Preparation
 from .._core.restarts import best_of_restarts
 from .._core.whitening import Moments, check_size
@@ -54,6 +55,8 @@ class Training:
     contrast : {"patch", "image"} or None
     contrast_eps : "auto" or float
     whiten_eps : float or None
+    mirror : (int, int) or None
+        Height and width of patches, for a whitening that treats left and right alike.
     groups : list of int array, or None
         The channels of each part; None: one part that sees all.
     device : torch.device
@@ -71,6 +74,7 @@ class Training:
     contrast: str | None
     contrast_eps: str | float
     whiten_eps: float | None
+    mirror: tuple[int, int] | None
     groups: list[np.ndarray] | None
     device: torch.device
     group_bytes: int | None = None
@@ -100,9 +104,15 @@ class Training:
         streaming : bool
             Whether more images will follow.
         """
+        n_channels = source.n_channels if self.groups is None else len(self.groups[0])
+        n_values = self._n_values(source, n_channels)
         if self.whiten_eps is not None:
-            n_channels = source.n_channels if self.groups is None else len(self.groups[0])
-            check_size(self._n_values(source, n_channels))
+            check_size(n_values)
+        if self.mirror is not None and n_values % (self.mirror[0] * self.mirror[1]):
+            raise ValueError(
+                f"mirror=True needs patches of patch_size={self.mirror}, in the order (row, "
+                f"column, channel), but the rows of X have {n_values} values."
+            )
         image_eps = None
         if self.contrast == "image":
             image_eps = self._resolved_eps(lambda: image_variance(source))
@@ -261,6 +271,8 @@ class _FittedPreparation:
         if training.whiten_eps is None:
             return preparation
         moments = Moments.of(patches)
+        if training.mirror is not None:
+            moments = with_mirrored(moments, training.mirror)
         moments = moments if self.moments is None else self.moments + moments
         self.whitener = ZCAWhitener.from_moments(
             moments, training.whiten_eps, zero_sum=True if eps is not None else None

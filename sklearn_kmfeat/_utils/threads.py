@@ -57,7 +57,10 @@ def n_threads() -> int:
 
 
 def in_threads(
-    worker: Callable[[], Callable[[Any], Any]], items: Iterable[Any], device: torch.device
+    worker: Callable[[], Callable[[Any], Any]],
+    items: Iterable[Any],
+    device: torch.device,
+    most: int | None = None,
 ) -> Iterator[Any]:
     """Results of a function of the items, in their order.
 
@@ -71,6 +74,8 @@ def in_threads(
     device : torch.device
         Where the work is done. Threads are for the CPU: elsewhere, and for one thread or one item,
         the calling thread does it all.
+    most : int or None, default=None
+        The largest number of threads, for what memory they need; None: no matter how many.
 
     Yields
     ------
@@ -78,6 +83,7 @@ def in_threads(
         Of the next item. An error in a thread ends all, and is raised here.
     """
     n, items = n_threads() if device.type == "cpu" else 1, iter(items)
+    n = n if most is None else min(n, max(1, most))
     first = list(islice(items, 2)) if n > 1 else []
     items = chain(first, items)
     if len(first) < 2:
