@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from _data import cifar10_images
 from _deep_speed import epochs
+from _kmeans_speed import whitened_patches
 from _linear import ridge_accuracy
 from _report import report
 from skorch.callbacks import Callback
-from speed import whitened_patches
 
 from sklearn_kmfeat import DeepClusterEstimator, KMeansFilterLearner
 from sklearn_kmfeat._core.assign import squared_errors
