@@ -21,8 +21,8 @@ def many():
     return torch.tensor(X - X.mean(0))
 
 
-def seeded(X, k, seed=0):
-    return hierarchical(X, k, np.random.RandomState(seed))
+def seeded(X, k, seed=0, rows_per_group=1):
+    return hierarchical(X, k, np.random.RandomState(seed), rows_per_group=rows_per_group)
 
 
 # Beside a plain one
@@ -209,6 +209,21 @@ def test_a_part_of_the_rows_makes_the_levels(many, monkeypatch):
     centers = seeded(many, 50)
     assert len(centers) == 50
     assert error_of(many, centers) < 0.8 * error_of(many, start_of(many, 50))
+
+
+def test_few_rows_make_few_groups(many, monkeypatch):
+    sizes, fine_centers = [], module._fine_centers
+
+    def watched(rows, members, *others):
+        sizes.append(len(members))
+        return fine_centers(rows, members, *others)
+
+    monkeypatch.setattr(module, "_fine_centers", watched)
+    for rows_per_group in (1, 100, 400, 10_000):
+        centers = seeded(many, 49, rows_per_group=rows_per_group)
+        assert error_of(many, centers) < 0.65 * error_of(many, start_of(many, 49))
+    assert sizes == [21, 15, 3, 1]
+    assert torch.equal(hierarchical(many, 49, np.random.RandomState(0)), centers)
 
 
 @pytest.mark.parametrize("k", [20, 300])
