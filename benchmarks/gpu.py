@@ -22,15 +22,16 @@ import numpy as np
 import torch
 from _data import cifar10_images
 from _deep_speed import epochs
+from _kmeans_speed import whitened_patches
 from _linear import ridge_accuracy
 from _report import report
 from skorch.callbacks import Callback
-from speed import whitened_patches
 
 from sklearn_kmfeat import DeepClusterEstimator, KMeansFilterLearner
 from sklearn_kmfeat._core.assign import squared_errors
-from sklearn_kmfeat._core.kmeans import kmeans, nearest
-from sklearn_kmfeat._core.seeding import SEEDINGS
+from sklearn_kmfeat._core.hierarchical import hierarchical
+from sklearn_kmfeat._core.kmeans import MOMENTUM, kmeans, nearest
+from sklearn_kmfeat._core.seeding import sample_rows
 from sklearn_kmfeat._utils.device import matmul_precision
 from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample
 
@@ -40,7 +41,7 @@ BUDGETS = {"kmeans": 90, "features": 60, "deep": 90}
 # Iterations of k-means whose difference is the time of some, without that of setting up.
 FEW, MANY = 1, 6
 # Lloyd's iterations that the hierarchical start is followed by, and those it is compared with.
-AFTER_START, FROM_ROWS = 5, 50
+AFTER_START, FROM_ROWS = 10, 50
 # For the linear probe, with two classifiers of so many pseudo-labels, as in `_deep_probes.py`.
 PROBE = {"head": "prototypes", "sobel": False, "augment": "color"}
 N_PSEUDO_LABELS, FEW_PSEUDO_LABELS = (500, 500), (30, 30)
@@ -218,22 +219,18 @@ def bench_kmeans(run):
             f"{name}: inertia after {MANY} iterations from the same start is "
             f"{inertia(X, found[name]) / best - 1:+.1e} beside ours (relative)."
         )
-    hierarchical(run, X, k)
+    bench_hierarchical(run, X, k)
 
 
-def hierarchical(run, X, k):
+def bench_hierarchical(run, X, k):
     """The hierarchical start with a few iterations, beside many from random rows."""
-    seed = SEEDINGS.get("hierarchical")
-    if seed is None:
-        run.remark("There is no init='hierarchical' in this version: no row of it.")
-        return
 
     def ours():
-        start = seed(X, k, np.random.RandomState(0))
-        return kmeans(X, start, max_iter=AFTER_START, tol=0).centers
+        start = hierarchical(X, k, np.random.RandomState(0))
+        return kmeans(X, start, max_iter=AFTER_START, tol=0, momentum=MOMENTUM).centers
 
     def lloyd():
-        start = SEEDINGS["sample"](X, k, np.random.RandomState(0))
+        start = sample_rows(X, k, np.random.RandomState(0))
         return kmeans(X, start, max_iter=FROM_ROWS, tol=0).centers
 
     run.timed(ours)
@@ -242,7 +239,7 @@ def hierarchical(run, X, k):
     )
     change = inertia(X, ours()) / inertia(X, lloyd()) - 1
     run.row(
-        f"hierarchical start, {AFTER_START} Lloyd iterations, K={k}",
+        f"hierarchical start, {AFTER_START} iterations with momentum, K={k}",
         seconds["ours"],
         f"{FROM_ROWS} Lloyd iterations from random rows",
         seconds["lloyd"],

@@ -13,6 +13,7 @@ from _data import cifar10_images
 from _deep_speed import bench_deep
 from _encoding_speed import bench_busy, bench_encoding, bench_search
 from _files import bench_files
+from _kmeans_speed import FEW, MANY, bench_inertia, bench_lloyd, bench_many_centers
 from _memory import in_fresh_process, memory_row
 from _report import compared, report, timed
 from scipy.spatial.distance import cdist
@@ -28,16 +29,10 @@ from sklearn_kmfeat import (
     ZCAWhitener,
 )
 from sklearn_kmfeat._core.conv_kmeans import best_offsets, convolutional
-from sklearn_kmfeat._core.kmeans import kmeans
 from sklearn_kmfeat._core.preparation import Preparation
 from sklearn_kmfeat._core.whitening import Whitening
 from sklearn_kmfeat._core.windows import Windows
 from sklearn_kmfeat.datasets import load_mnist_sample
-
-try:
-    import faiss
-except ImportError:
-    faiss = None
 
 
 def main():
@@ -56,93 +51,6 @@ def main():
         ["speed", *([options.only] if options.only else []), *["quick"] * options.quick]
     )
     report(name, f"Speed{' (quick: smaller sizes)' if options.quick else ''}", rows, remarks)
-
-
-# One Lloyd step
-
-
-def bench_lloyd(quick):
-    """An iteration of k-means beside scikit-learn and faiss, from the same start."""
-    n_patches, n_filters, repetitions = (40_000, 400, 3) if quick else (400_000, 1600, 3)
-    patches, origin = whitened_patches(n_patches)
-    start = patches[np.random.RandomState(0).choice(n_patches, n_filters, replace=False)]
-    ways = {"scikit-learn KMeans": sklearn_kmeans, "faiss Kmeans": faiss_kmeans}
-    targets = {"scikit-learn KMeans": ">= 2", "faiss Kmeans": ">= 1.1"}
-    work = f"Lloyd step, {n_patches:,} x {patches.shape[1]}, K={n_filters}"
-    remarks = [f"The patches of the Lloyd step: {origin}, whitened."]
-    if faiss is None:
-        del ways["faiss Kmeans"]
-        remarks.append("faiss is not installed.")
-
-    times, centers = {}, {}
-    for _ in range(repetitions):
-        for name, way in {"ours": our_kmeans, **ways}.items():
-            seconds, centers[name] = seconds_per_iteration(way, patches, start)
-            times.setdefault(name, []).append(seconds)
-    ours = inertia(patches, centers["ours"])
-    rows = []
-    for name in ways:
-        rows.append(compared(work, name, targets[name], times["ours"], times[name]))
-        difference = abs(inertia(patches, centers[name]) / ours - 1)
-        remarks.append(
-            f"{name}: inertia after the same {MANY} iterations differs by {difference:.1e} "
-            f"({'equal' if difference < 1e-3 else 'NOT EQUAL'} to 1e-3)."
-        )
-    return rows, remarks
-
-
-FEW, MANY = 1, 4
-
-
-def seconds_per_iteration(way, patches, start):
-    """Seconds of one iteration, without set-up, and the centres after `MANY` of them."""
-    few, _ = timed(lambda: way(patches, start, FEW))
-    many, centers = timed(lambda: way(patches, start, MANY))
-    return (many - few) / (MANY - FEW), centers
-
-
-def our_kmeans(patches, start, n_iter):
-    """Centres after some iterations of the core."""
-    found = kmeans(torch.from_numpy(patches), torch.from_numpy(start), max_iter=n_iter, tol=0)
-    return found.centers.numpy()
-
-
-def sklearn_kmeans(patches, start, n_iter):
-    """Centres after some iterations of scikit-learn."""
-    model = KMeans(len(start), init=start, n_init=1, max_iter=n_iter, tol=0, algorithm="lloyd")
-    return model.fit(patches).cluster_centers_
-
-
-def faiss_kmeans(patches, start, n_iter):
-    """Centres after some iterations of faiss."""
-    model = faiss.Kmeans(
-        patches.shape[1],
-        len(start),
-        niter=n_iter,
-        max_points_per_centroid=len(patches),
-        min_points_per_centroid=1,
-    )
-    model.train(patches, init_centroids=start)
-    return model.centroids
-
-
-def inertia(patches, centers):
-    """Sum of the squared distances to the nearest centre."""
-    total = 0.0
-    centers = torch.from_numpy(np.ascontiguousarray(centers)).double()
-    for rows in torch.from_numpy(patches).split(20_000):
-        total += float(torch.cdist(rows.double(), centers).amin(1).square().sum())
-    return total
-
-
-def whitened_patches(n_patches):
-    """Contrast-normalised, whitened 6x6 patches of CIFAR-10, and where they are from."""
-    images, origin = cifar10_images(50_000)
-    if len(images) * 27 * 27 < n_patches:
-        raise ValueError(f"{n_patches} patches are more than {origin} has")
-    patches = PatchExtractor(6, n_patches=n_patches, random_state=0).fit_transform(images)
-    patches = ContrastNormalizer().fit_transform(patches)
-    return ZCAWhitener().fit_transform(patches), origin
 
 
 # Convolutional k-means
@@ -330,6 +238,8 @@ def notebook_patches(images):
 
 BENCHMARKS = {
     "lloyd": bench_lloyd,
+    "inertia": bench_inertia,
+    "centers": bench_many_centers,
     "encoding": bench_encoding,
     "busy": bench_busy,
     "search": bench_search,

@@ -51,6 +51,7 @@ def convolutional(
     max_iter: int,
     tol: float,
     damping: float = 1.0,
+    momentum: float = 0.0,
     on_iteration: Callable | None = None,
     recenter: bool = True,
 ) -> Dictionary:
@@ -69,8 +70,8 @@ def convolutional(
         n of them.
     centers : tensor of shape (k, d)
         Where to start, among prepared patches; brought to unit length.
-    max_iter, tol, damping, on_iteration
-        As in `gain_shape`. Undamped, the error never grows.
+    max_iter, tol, damping, momentum, on_iteration
+        As in `gain_shape`. Undamped and without momentum, the error never grows.
     recenter : bool, default=True
         Whether filters are shifted; False is the algorithm of the paper.
 
@@ -80,7 +81,7 @@ def convolutional(
         Its inertia sums ``|x|^2 - s^2`` over the windows, where x is the largest of the
         window's prepared patches: what could have been coded and was not.
     """
-    limits = {"max_iter": max_iter, "tol": tol, "damping": damping}
+    limits = {"max_iter": max_iter, "tol": tol, "damping": damping, "momentum": momentum}
     step = WindowStep(windows, recenter)
     return gain_shape(step, centers, **limits, on_iteration=on_iteration)
 

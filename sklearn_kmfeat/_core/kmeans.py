@@ -22,6 +22,11 @@ _REPAIRS = 20
 _CANDIDATES = 4
 # An error this small beside the squared norm of its row is rounding: the row is its center.
 _ROUNDING = 1e-10
+#: A good momentum. Of 400,000 whitened patches of CIFAR-10, the inertia of 50 Lloyd steps for 1,600
+#: centers is reached in 10 with 0.9, in 11 with 0.8 and not in 15 with 0.5; that of 30 steps for 200
+#: in 9 with 0.9 and in 8 with 0.8, which ends higher. (Where 15 rows make a cluster, the few steps
+#: until nothing moves become half as many more.)
+MOMENTUM = 0.9
 
 
 class Dictionary(NamedTuple):
@@ -179,6 +184,7 @@ def kmeans(
     *,
     max_iter: int,
     tol: float,
+    momentum: float = 0.0,
     on_iteration: Callable | None = None,
 ) -> Dictionary:
     """Lloyd's algorithm over rows in memory.
@@ -189,7 +195,7 @@ def kmeans(
         Not changed.
     centers : tensor of shape (k, d)
         Where to start; not changed.
-    max_iter, tol, on_iteration
+    max_iter, tol, momentum, on_iteration
         As in `lloyd`.
 
     Returns
@@ -197,7 +203,7 @@ def kmeans(
     Dictionary
     """
     offset = X.mean(0)
-    limits = {"max_iter": max_iter, "tol": tol}
+    limits = {"max_iter": max_iter, "tol": tol, "momentum": momentum}
     if is_far_from_zero(offset, X):
         shifted = on_iteration and (
             lambda centers, inertia: on_iteration(centers + offset, inertia)
@@ -213,6 +219,7 @@ def lloyd(
     *,
     max_iter: int,
     tol: float,
+    momentum: float = 0.0,
     on_iteration: Callable | None = None,
 ) -> Dictionary:
     """Lloyd's algorithm from given centers.
@@ -229,30 +236,43 @@ def lloyd(
         Where to start; not changed.
     max_iter : int
     tol : float
-        Stop when the squared movement of all centers together is at most this times
-        the mean square of the values; or when no row changes its center.
+        Stop when the squared distance of all centers together from the means of their rows is
+        at most this times the mean square of the values.
+    momentum : float, default=0.0
+        A center goes beyond the mean of its rows, by this part of the way from the mean before
+        to this one (Nesterov 1983); not where that made the inertia grow (O'Donoghue & Candes
+        2015), and not to the mean of other rows, after it had none. 0 is Lloyd's algorithm.
     on_iteration : callable or None, default=None
-        Called as ``on_iteration(centers, inertia)`` after each iteration, with the
-        inertia under the centers before the update; a true answer stops.
+        Called as ``on_iteration(centers, inertia)`` after each iteration, with the means and
+        the inertia of the centers that the rows were assigned to; a true answer stops.
 
     Returns
     -------
     Dictionary
     """
-    n_iter, stop = 0, False
+    n_iter, stop, means, inertia = 0, False, centers, float("inf")
     for n_iter in range(1, max_iter + 1):
-        totals = step(centers)
+        totals, before = step(centers), means
         counts = totals.counts
-        new = totals.sums / counts.clamp(min=1)[:, None]
-        new = torch.where((counts > 0)[:, None], new, centers).to(centers)
-        moved = move_empty(new, counts, totals.worst)
-        stop = bool(on_iteration is not None and on_iteration(new, totals.inertia))
-        shift = float((new - centers).square().sum())
-        centers = new
+        means = totals.sums / counts.clamp(min=1)[:, None]
+        means = torch.where((counts > 0)[:, None], means, before).to(centers)
+        shift = float((means - centers).square().sum())
+        moved = move_empty(means, counts, totals.worst)
+        stop = bool(on_iteration is not None and on_iteration(means, totals.inertia))
         enough = shift <= tol * totals.norm / (int(counts.sum()) * centers.shape[1])
-        if stop or (not moved and (totals.n_changed == 0 or enough)):
+        if stop or (not moved and enough):
             break
-    return assigned(step, centers, n_iter)._replace(stopped=stop)
+        goes_on = n_iter > 1 and totals.inertia <= inertia
+        centers = ahead(means, before, counts > 0, momentum * goes_on)
+        inertia = totals.inertia
+    return assigned(step, means, n_iter)._replace(stopped=stop)
+
+
+def ahead(
+    means: torch.Tensor, before: torch.Tensor, live: torch.Tensor, momentum: float
+) -> torch.Tensor:
+    """Beyond the means (k, d), by a part of their way from those before; of live (k,) ones."""
+    return torch.where(live[:, None], means + momentum * (means - before), means)
 
 
 def patch_dictionary(X: torch.Tensor, centers: torch.Tensor) -> Dictionary:

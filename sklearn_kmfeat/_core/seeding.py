@@ -125,12 +125,6 @@ def _best_candidate(errors_of, X, norms, errors, index):
     return best, errors
 
 
-#: The choices of `init`.
-SEEDINGS = {"sample": sample_rows, "k-means++": kmeans_plusplus}
-#: Those that suit filters of unit length alone.
-DIRECTION_SEEDINGS = {"energy": energy_plusplus}
-
-
 def without_repeats(rows: torch.Tensor) -> torch.Tensor:
     """The rows without those that stand further up already, in their order."""
     values = np.ascontiguousarray(rows.cpu().numpy())

@@ -32,8 +32,9 @@ class BagOfPatches(PatchDictionary):
     whiten_eps : float or None, default=None
         Added to the eigenvalues of the patches' covariance: see `ZCAWhitener`. None: no
         whitening.
-    init : {"sample", "k-means++"}, default="k-means++"
-        Where to start: random different patches, or greedy k-means++.
+    init : {"auto", "sample", "k-means++", "hierarchical"}, default="auto"
+        Where to start: ``"auto"`` is ``"hierarchical"`` for 200 words or more, otherwise
+        ``"k-means++"``. See `KMeansFilterLearner`.
     max_iter : int, default=100
         Iterations of each run.
     tol : float, default=1e-4
@@ -147,7 +148,7 @@ class BagOfPatches(PatchDictionary):
         contrast="image",
         contrast_eps="auto",
         whiten_eps=None,
-        init="k-means++",
+        init="auto",
         max_iter=100,
         tol=1e-4,
         n_init=1,
@@ -203,4 +204,5 @@ class BagOfPatches(PatchDictionary):
             init=self.init,
             max_iter=self.max_iter,
             tol=self.tol,
+            init_of_few="k-means++",
         )

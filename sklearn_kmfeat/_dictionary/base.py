@@ -37,7 +37,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.encoders import ENCODERS
 from .._core.pooling import POOLS
-from .._core.seeding import SEEDINGS
 from .._inputs.base import ImageSource
 from .._inputs.check import check_images, set_fitted, warn_if_flattened
 from .._inputs.sampling import patch_grid
@@ -98,7 +97,7 @@ class PatchDictionary(
         "contrast": [StrOptions({"patch", "image"}), None],
         "contrast_eps": [NON_NEGATIVE, StrOptions({"auto"})],
         "whiten_eps": [NON_NEGATIVE, None],
-        "init": [names_in(SEEDINGS)],
+        "init": [names_in(DictionaryLearner.seedings), StrOptions({"auto"})],
         "max_iter": [POSITIVE_INT],
         "tol": [NON_NEGATIVE],
         "n_init": [POSITIVE_INT],

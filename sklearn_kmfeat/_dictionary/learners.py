@@ -15,9 +15,9 @@ import torch
 
 from .._core.conv_kmeans import WindowStep, convolutional
 from .._core.gain_shape import GainStep, spherical
-from .._core.kmeans import Dictionary, RowStep, Step, kmeans, patch_dictionary
+from .._core.init import DIRECTION_SEEDINGS, MANY, ROW_SEEDINGS, SEEDINGS
+from .._core.kmeans import MOMENTUM, Dictionary, RowStep, Step, kmeans, patch_dictionary
 from .._core.preparation import Preparation
-from .._core.seeding import DIRECTION_SEEDINGS, SEEDINGS
 from .._core.streaming import RunningSums
 from .._core.windows import Windows
 
@@ -45,18 +45,26 @@ class DictionaryLearner(ABC):
     sample_size : (int, int)
         Height and width of what is drawn from the images, in pixels.
     init : str
-        A name in `seedings`, the table of the class.
+        A name in `seedings`, the table of the class; or ``"auto"``: ``"hierarchical"`` for many
+        filters, otherwise `init_of_few`.
     max_iter : int
     tol : float
+    init_of_few : str
     """
 
-    seedings = SEEDINGS
+    seedings = ChainMap(SEEDINGS, ROW_SEEDINGS)
 
     n_centers: int
     sample_size: tuple[int, int]
     init: str = "sample"
     max_iter: int = 50
     tol: float = 1e-4
+    init_of_few: str = "sample"
+
+    @property
+    def limits(self) -> dict:
+        """How k-means iterates, and until when."""
+        return {"max_iter": self.max_iter, "tol": self.tol, "momentum": MOMENTUM}
 
     def prepare(self, drawn: torch.Tensor, prepare: Prepare) -> tuple[Any, Preparation]:
         """Samples from rows (n, d), which may be changed, and how they were prepared."""
@@ -64,7 +72,10 @@ class DictionaryLearner(ABC):
 
     def start(self, samples: Any, rng: np.random.RandomState) -> torch.Tensor:
         """Centers (k, d) to start from."""
-        return self.seedings[self.init](samples, self.n_centers, rng)
+        init = self.init
+        if init == "auto":
+            init = "hierarchical" if self.n_centers >= MANY else self.init_of_few
+        return self.seedings[init](samples, self.n_centers, rng)
 
     @abstractmethod
     def fit(self, samples: Any, centers: torch.Tensor, on_iteration: Callable) -> Dictionary:
@@ -125,8 +136,7 @@ class Lloyd(DictionaryLearner):
     """Euclidean k-means: a filter is the mean of its patches."""
 
     def fit(self, samples, centers, on_iteration):
-        limits = {"max_iter": self.max_iter, "tol": self.tol}
-        return kmeans(samples, centers, **limits, on_iteration=on_iteration)
+        return kmeans(samples, centers, **self.limits, on_iteration=on_iteration)
 
     def step(self, samples):
         return RowStep(samples)
@@ -142,8 +152,7 @@ class Spherical(DictionaryLearner):
     """Gain-shape k-means: a filter is the direction of its patches, each times its gain."""
 
     def fit(self, samples, centers, on_iteration):
-        limits = {"max_iter": self.max_iter, "tol": self.tol}
-        return spherical(samples, centers, **limits, on_iteration=on_iteration)
+        return spherical(samples, centers, **self.limits, on_iteration=on_iteration)
 
     def step(self, samples):
         return GainStep(samples)
@@ -217,8 +226,7 @@ class Convolutional(Spherical):
 
     def fit(self, samples, centers, on_iteration):
         if isinstance(samples, Windows):
-            limits = {"max_iter": self.max_iter, "tol": self.tol}
-            return convolutional(samples, centers, **limits, on_iteration=on_iteration)
+            return convolutional(samples, centers, **self.limits, on_iteration=on_iteration)
         dictionary = super().fit(samples, centers, on_iteration)
         return dictionary._replace(offset_counts=_one_offset(samples))
 

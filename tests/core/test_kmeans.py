@@ -1,12 +1,15 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from sklearn import cluster
 
 from blobs import error_of, start_of
+from naive import squared_distances
 from sklearn_kmfeat._core.assign import nearest
 from sklearn_kmfeat._core.gain_shape import GainStep, spherical
-from sklearn_kmfeat._core.kmeans import RowStep, Sums, kmeans, lloyd, patch_dictionary
+from sklearn_kmfeat._core.kmeans import MOMENTUM, RowStep, Sums, kmeans, lloyd, patch_dictionary
 from sklearn_kmfeat._core.seeding import kmeans_plusplus, sample_rows
 
 DTYPES = [torch.float32, torch.float64]
@@ -19,6 +22,8 @@ LEARNERS = {
     "lloyd": kmeans,
     "spherical": spherical,
     "undamped": lambda X, centers, **options: spherical(X, centers, damping=0.0, **options),
+    "lloyd ahead": partial(kmeans, momentum=MOMENTUM),
+    "spherical ahead": partial(spherical, momentum=MOMENTUM),
 }
 
 
@@ -66,6 +71,49 @@ def test_lloyd_of_four_points(dtype):
     assert found.inertia == pytest.approx(10, abs=1e-5)
     assert found.n_iter == 2
     assert found.centers.dtype == dtype
+
+
+def plain_ahead(X, centers, n_iter, momentum):
+    """Lloyd's algorithm with momentum as one writes it first, and the inertia before each step."""
+    means, inertias = centers, []
+    for i in range(n_iter):
+        distances = squared_distances(X, centers)
+        inertias.append(distances.min(1).sum())
+        before, labels = means, distances.argmin(1)
+        means = np.array([X[labels == j].mean(0) for j in range(len(centers))])
+        goes_on = i > 0 and inertias[-1] <= inertias[-2]
+        centers = means + momentum * (means - before) if goes_on else means
+    return means, inertias
+
+
+@pytest.mark.parametrize("n_iter", [1, 2, 3, 25])
+@pytest.mark.parametrize("momentum", [0.3, 0.9, 2.0])
+def test_momentum_goes_beyond_the_means(blobs, n_iter, momentum):
+    X, start = blobs.numpy(), start_of(blobs, 12)
+    options = {"max_iter": n_iter, "tol": 0, "momentum": momentum}
+    found, objectives = recorded(kmeans, blobs, start, **options)
+    means, inertias = plain_ahead(X, start.numpy(), found.n_iter, momentum)
+    np.testing.assert_allclose(found.centers, means, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(objectives[:-1], inertias, rtol=1e-9)
+    # Far beyond, the inertia grows, after which the next step goes to the means alone.
+    assert n_iter < 25 or (np.diff(inertias) > 0).any() == (momentum > 0.3)
+
+
+def test_momentum_rests_where_lloyds_algorithm_rests(clear_blobs):
+    start = start_of(clear_blobs, 6, seed=1)
+    found = kmeans(clear_blobs, start, max_iter=300, tol=0, momentum=MOMENTUM)
+    assert found.n_iter < 300
+    again = kmeans(clear_blobs, found.centers, max_iter=1, tol=0)
+    np.testing.assert_allclose(again.centers, found.centers, atol=1e-6)
+
+
+def test_momentum_saves_iterations_where_clusters_are_not_clear():
+    X = torch.tensor(np.random.RandomState(0).rand(4000, 8))
+    ends = [
+        [kmeans(X, start_of(X, 20, s), max_iter=n, tol=0, momentum=m).inertia for s in range(5)]
+        for n, m in [(30, 0.0), (15, MOMENTUM)]
+    ]
+    assert np.mean(ends[1]) < np.mean(ends[0])
 
 
 # What holds for all of them
@@ -166,7 +214,7 @@ def test_constant_data_gives_one_center(method, dtype, value):
 def test_one_row(method):
     X = torch.tensor([[3.0, 4.0]])
     found = LEARNERS[method](X, X.clone(), **LONG)
-    expected = [[3, 4]] if method == "lloyd" else [[0.6, 0.8]]
+    expected = [[3, 4]] if "lloyd" in method else [[0.6, 0.8]]
     np.testing.assert_allclose(found.centers, expected, rtol=1e-6)
     assert found.counts.tolist() == [1]
     assert found.inertia == pytest.approx(0, abs=1e-5)
@@ -234,6 +282,8 @@ def test_on_iteration_sees_and_stops(blobs, method, offset):
     assert found.n_iter == len(seen) == 3
     torch.testing.assert_close(found.centers, seen[-1][0])
     before = seen[-2][0]
+    if "ahead" in method:  # the inertia is that of centers beyond these
+        return
     expected = error_of(X, before)
     if method != "lloyd":
         expected = float(X.square().sum() - (X @ before.T).abs().amax(1).square().sum())

@@ -1,0 +1,263 @@
+"""K-means beside the bare product, scikit-learn, faiss and superkmeans, on whitened patches."""
+
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from _data import cifar10_images
+from _report import compared, timed
+from sklearn.cluster import KMeans
+
+from sklearn_kmfeat import ContrastNormalizer, PatchExtractor, ZCAWhitener
+from sklearn_kmfeat._core.assign import nearest
+from sklearn_kmfeat._core.hierarchical import hierarchical
+from sklearn_kmfeat._core.kmeans import MOMENTUM, kmeans
+from sklearn_kmfeat._utils.threads import coarse_threads
+
+try:
+    import faiss
+except ImportError:
+    faiss = None
+try:
+    import superkmeans
+except ImportError:
+    superkmeans = None
+
+CACHE = Path(__file__).parent / ".cache"
+#: Iterations with and without the set-up.
+FEW, MANY = 1, 4
+#: What superkmeans is run with: as it is, and iterated about as far as `hierarchical`.
+SUPERKMEANS = {
+    "superkmeans": {},
+    "superkmeans, 10 + 10 + 3 iterations": {
+        "sampling_fraction": 1.0,
+        "max_points_per_cluster": 2**30,
+        "iters_mesoclustering": 10,
+        "iters_fineclustering": 10,
+        "iters_refinement": 3,
+        "early_termination": False,
+    },
+}
+
+
+# One Lloyd step
+
+
+def bench_lloyd(quick):
+    """An iteration of k-means beside the bare product, scikit-learn and faiss."""
+    n_patches, most, repetitions = (40_000, 400, 3) if quick else (400_000, 1600, 3)
+    patches, origin = whitened_patches(n_patches)
+    rows, remarks = [], [f"The patches of the Lloyd step: {origin}, whitened."]
+    for n_filters in sorted({64, 256, most}):
+        start = first_rows(patches, n_filters)
+        work = f"Lloyd step, {n_patches:,} x {patches.shape[1]}, K={n_filters}"
+        product = bare_product(patches, start)
+        ours, theirs = [], []
+        for _ in range(repetitions):
+            ours.append(seconds_per_iteration(our_kmeans, patches, start)[0])
+            theirs.append(timed(product)[0])
+        rows.append(compared(work, "a bare float32 product", ">= 0.8", ours, theirs))
+    more_rows, more_remarks = beside_others(patches, start, work, repetitions)
+    return rows + more_rows, remarks + more_remarks
+
+
+def beside_others(patches, start, work, repetitions):
+    """The rows of scikit-learn and faiss."""
+    ways = {"scikit-learn KMeans": sklearn_kmeans, "faiss Kmeans": faiss_kmeans}
+    targets = {"scikit-learn KMeans": ">= 2", "faiss Kmeans": ">= 1.1"}
+    remarks = []
+    if faiss is None:
+        del ways["faiss Kmeans"]
+        remarks.append("faiss is not installed.")
+    times, centers = {}, {}
+    for _ in range(repetitions):
+        for name, way in {"ours": our_kmeans, **ways}.items():
+            seconds, centers[name] = seconds_per_iteration(way, patches, start)
+            times.setdefault(name, []).append(seconds)
+    ours = inertia(patches, centers["ours"])
+    rows = []
+    for name in ways:
+        rows.append(compared(work, name, targets[name], times["ours"], times[name]))
+        difference = abs(inertia(patches, centers[name]) / ours - 1)
+        remarks.append(
+            f"{name}: inertia after the same {MANY} iterations differs by {difference:.1e} "
+            f"({'equal' if difference < 1e-3 else 'NOT EQUAL'} to 1e-3)."
+        )
+    return rows, remarks
+
+
+def seconds_per_iteration(way, patches, start):
+    """Seconds of one iteration, without set-up, and the centers after `MANY` of them."""
+    few, _ = timed(lambda: way(patches, start, FEW))
+    many, centers = timed(lambda: way(patches, start, MANY))
+    return (many - few) / (MANY - FEW), centers
+
+
+def our_kmeans(patches, start, n_iter):
+    """Centers after some iterations of the core."""
+    with coarse_threads():
+        found = kmeans(torch.from_numpy(patches), torch.from_numpy(start), max_iter=n_iter, tol=0)
+    return found.centers.numpy()
+
+
+def sklearn_kmeans(patches, start, n_iter):
+    """Centers after some iterations of scikit-learn."""
+    model = KMeans(len(start), init=start, n_init=1, max_iter=n_iter, tol=0, algorithm="lloyd")
+    return model.fit(patches).cluster_centers_
+
+
+def faiss_kmeans(patches, start, n_iter):
+    """Centers after some iterations of faiss."""
+    return faiss_run(patches, start, n_iter).centroids
+
+
+def faiss_run(patches, start, n_iter):
+    """A model of faiss after some iterations over all patches."""
+    n = len(patches)
+    options = {"niter": n_iter, "max_points_per_centroid": n, "min_points_per_centroid": 1}
+    model = faiss.Kmeans(patches.shape[1], len(start), **options)
+    model.train(patches, init_centroids=start)
+    return model
+
+
+def bare_product(patches, start, n_tile=4096):
+    """A function that multiplies all patches with the centers, tile by tile into one memory."""
+    rows, columns = torch.from_numpy(patches), torch.from_numpy(start).T.contiguous()
+    result = torch.empty(n_tile, columns.shape[1])
+
+    def product():
+        for tile in rows.split(n_tile):
+            torch.mm(tile, columns, out=result[: len(tile)])
+
+    return product
+
+
+# The time until a given inertia
+
+
+def bench_inertia(quick):
+    """Seconds until the inertia of scikit-learn's KMeans after 50 iterations."""
+    n_patches, k, repetitions = (40_000, 400, 3) if quick else (400_000, 1600, 3)
+    patches, _ = whitened_patches(n_patches)
+    model = KMeans(
+        k, init="random", n_init=1, max_iter=50, tol=0, algorithm="lloyd", random_state=0
+    )
+    theirs, _ = timed(lambda: model.fit(patches))
+    ours, reached = [], []
+    for seed in range(repetitions):
+        seconds, centers = seconds_until(patches, k, model.inertia_, seed)
+        ours.append(seconds)
+        reached.append(inertia(patches, centers) / model.inertia_ - 1)
+    work = f"k-means to the inertia of scikit-learn's after 50 iterations, {n_patches:,}, K={k}"
+    row = compared(work, "scikit-learn KMeans, random rows", ">= 5", ours, [theirs])
+    remarks = [
+        f"To the inertia of scikit-learn's: {repetitions} starts of ours, whose inertia then is "
+        f"{', '.join(f'{100 * r:+.2f} %' for r in reached)} beside it; scikit-learn ran once."
+    ]
+    for name, seconds, value in superkmeans_runs(patches, k):
+        remarks.append(
+            f"{name}: {seconds:.1f} s, {100 * (value / model.inertia_ - 1):+.2f} % beside it."
+        )
+    return [row], remarks
+
+
+def bench_many_centers(quick):
+    """Seconds until 2 % more than the inertia of Lloyd's algorithm, for many centers."""
+    n_patches, k, n_iter = (40_000, 1600, 10) if quick else (400_000, 6400, 25)
+    if faiss is None:
+        return [], ["Many centers: faiss is not installed."]
+    patches, _ = whitened_patches(n_patches)
+    seconds, inertias = faiss_iterations(patches, k, n_iter)
+    goal = 1.02 * inertias[-1]
+    theirs = seconds[: 1 + int(np.argmax(inertias <= goal))].sum()
+    X, ours, reached = torch.from_numpy(patches), [], []
+    for seed in range(3):
+        with coarse_threads():
+            time, centers = timed(lambda s=seed: hierarchical(X, k, np.random.RandomState(s)))
+        ours.append(time)
+        reached.append(inertia(patches, centers.numpy()) / inertias[-1] - 1)
+    work = f"k-means within 2 % of Lloyd's inertia, {n_patches:,}, K={k}"
+    rows = [compared(work, "faiss Kmeans to the same", ">= 10", ours, [theirs])]
+    remarks = [
+        f"Many centers: Lloyd's inertia is that of faiss after {n_iter} iterations "
+        f"({seconds.sum():.0f} s); ours is the hierarchical start alone, "
+        f"{', '.join(f'{100 * r:+.2f} %' for r in reached)} beside it."
+    ]
+    for name, time, value in superkmeans_runs(patches, k):
+        share = 100 * (value / inertias[-1] - 1)
+        remarks.append(f"{name}, K={k}: {time:.1f} s, {share:+.2f} % beside it.")
+    return rows, remarks
+
+
+def seconds_until(patches, k, goal, seed):
+    """Seconds until an iteration sees an inertia of at most `goal`, and the centers it makes."""
+    X, reached = torch.from_numpy(patches), []
+    begin = perf_counter()
+
+    def on_iteration(centers, now):
+        if now <= goal:
+            reached[:] = [perf_counter() - begin, centers.numpy()]
+        return bool(reached)
+
+    with coarse_threads():
+        start = hierarchical(X, k, np.random.RandomState(seed))
+        limits = {"max_iter": 50, "tol": 0, "momentum": MOMENTUM}
+        kmeans(X, start, **limits, on_iteration=on_iteration)
+    return reached
+
+
+def faiss_iterations(patches, k, n_iter, n_piece=5):
+    """Seconds of each iteration of faiss, and the inertia after it; kept while it goes on."""
+    path = CACHE / f"faiss_{len(patches)}_{k}.npz"
+    centers, seconds, inertias = first_rows(patches, k), [], []
+    if path.exists():
+        kept = np.load(path)
+        centers, seconds, inertias = kept["centers"], [*kept["seconds"]], [*kept["inertias"]]
+    while len(seconds) < n_iter:
+        model = faiss_run(patches, centers, n_piece)
+        centers = model.centroids
+        seconds += [stats["time"] for stats in model.iteration_stats]
+        # What an iteration of faiss tells is the inertia before it.
+        inertias += [stats["obj"] for stats in model.iteration_stats]
+        CACHE.mkdir(exist_ok=True)
+        np.savez(path, centers=centers, seconds=seconds, inertias=inertias)
+    seconds = np.diff(np.reshape(seconds, (-1, n_piece)), prepend=0, axis=1).ravel()
+    return seconds, np.array([*inertias[1:], inertia(patches, centers)])
+
+
+def superkmeans_runs(patches, k):
+    """Name, seconds and inertia of each way of `SUPERKMEANS`, where it is installed."""
+    if superkmeans is None:
+        return
+    for name, options in SUPERKMEANS.items():
+        model = superkmeans.SuperKMeans(k, patches.shape[1], hierarchical=True, **options)
+        seconds, centers = timed(lambda m=model: m.train(patches))
+        yield name, seconds, inertia(patches, centers)
+
+
+# Patches, inertia, time
+
+
+def whitened_patches(n_patches):
+    """Contrast-normalised, whitened 6x6 patches of CIFAR-10, and where they are from."""
+    images, origin = cifar10_images(50_000)
+    if len(images) * 27 * 27 < n_patches:
+        raise ValueError(f"{n_patches} patches are more than {origin} has")
+    patches = PatchExtractor(6, n_patches=n_patches, random_state=0).fit_transform(images)
+    patches = ContrastNormalizer().fit_transform(patches)
+    return ZCAWhitener().fit_transform(patches), origin
+
+
+def first_rows(patches, k):
+    """Different patches to start from."""
+    return patches[np.random.RandomState(0).choice(len(patches), k, replace=False)]
+
+
+def inertia(patches, centers, n_tile=20_000):
+    """Sum of the squared distances to the nearest center, the differences in float64."""
+    X, centers, total = torch.from_numpy(patches), torch.from_numpy(np.array(centers)), 0.0
+    labels, _ = nearest(X, centers)
+    for rows, of_rows in zip(X.split(n_tile), labels.split(n_tile), strict=True):
+        total += float((rows.double() - centers[of_rows].double()).square().sum())
+    return total
