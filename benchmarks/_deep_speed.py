@@ -83,10 +83,10 @@ class Supervised:
         self.labels = labels.to(device)
         self.batch_size = batch_size
         self.device = device
-        network = build_network(name, shape[2], shape[:2], {})
-        self.net = nn.Sequential(network, nn.LazyLinear(N_LABELS)).to(device)
-        self.forward()  # the last layer learns its width
-        self.net = self.net.to(memory_format=torch.channels_last)
+        network = build_network(name, shape[2], shape[:2], {}).eval()
+        width = network(images[:1].cpu()).shape[1]
+        self.net = nn.Sequential(network, nn.Linear(width, N_LABELS))
+        self.net = self.net.to(device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.05, momentum=0.9)
 
     def epoch(self):

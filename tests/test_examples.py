@@ -98,6 +98,61 @@ def test_kmeans_of_the_speed_benchmark_agree(benchmark_module):
     assert memory.peak_bytes() >= memory.resident_bytes() > 0
 
 
+def test_kmeans_of_the_gpu_benchmark(benchmark_module, monkeypatch):
+    gpu = benchmark_module("gpu")
+    run = gpu.Run(torch.device("cpu"), True, 0.01)
+    patches = np.random.RandomState(0).randn(600, 5).astype(np.float32)
+    monkeypatch.setattr(gpu, "whitened_patches", lambda n: (np.resize(patches, (n, 5)), "noise"))
+    monkeypatch.setitem(gpu.SEEDINGS, "hierarchical", gpu.SEEDINGS["k-means++"])
+
+    def fails(X, start, n_iter):
+        raise KeyError("of another package")
+
+    others = {"the same": gpu.our_kmeans, "missing": gpu.fast_pytorch_kmeans, "broken": fails}
+    monkeypatch.setattr(gpu, "OTHERS", others)
+    monkeypatch.setitem(sys.modules, "fast_pytorch_kmeans", None)
+    gpu.measured(run, "kmeans")
+    assert [row["beside"] for row in run.rows] == [
+        "a bare float32 product",
+        "the same",
+        "50 Lloyd iterations from random rows",
+    ]
+    assert all(row["ours (s)"] > 0 and row["ratio"] > 0 for row in run.rows)
+    remarks = "".join(run.remarks)
+    assert "missing cannot be imported" in remarks
+    assert "FAILED: broken" in remarks
+    assert "KeyError: 'of another package'" in remarks
+    assert "the same: inertia after 6 iterations from the same start is +0.0e+00" in remarks
+
+
+def test_the_gpu_benchmark_goes_on_after_an_error(benchmark_module, monkeypatch, tmp_path):
+    gpu = benchmark_module("gpu")
+
+    def half(run):
+        run.row("something", [1.0, 3.0], "another", [2.0, 6.0])
+        raise MemoryError("no more")
+
+    monkeypatch.setattr(gpu, "PARTS", {"half": half, "whole": lambda run: run.row("more", [1.0])})
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--quick"])
+    written = []
+    monkeypatch.setattr(gpu, "report", lambda *args: written.append(args))
+    gpu.main()
+    [(name, title, rows, remarks)] = written
+    assert (name, title.split(" (")[0]) == ("gpu_quick", "On the CPU")
+    assert [(row["work"], row["ratio"]) for row in rows] == [("something", 2.0), ("more", None)]
+    assert "MemoryError: no more" in remarks[0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="has a GPU")
+@pytest.mark.parametrize(("more", "says"), [([], "No GPU"), (["--device", "cpu"], "add --quick")])
+def test_the_gpu_benchmark_runs_nothing_without_a_gpu(benchmark_module, monkeypatch, more, says):
+    gpu = benchmark_module("gpu")
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *more])
+    with pytest.raises(SystemExit, match=says):
+        gpu.main()
+
+
 def test_deep_study_on_a_handful_of_digits(benchmark_module):
     deep = benchmark_module("_deep_clusters")
     sample = load_mnist_sample()

@@ -8,6 +8,7 @@ from itertools import product
 
 import torch
 
+from .._utils.threads import in_threads
 from .assign import sums_by_label
 from .gain_shape import Coding, coded_sums, coding, gain_shape
 from .kmeans import Dictionary, Sums
@@ -32,7 +33,7 @@ class WindowStep:
         windows, norms = self.windows, self.windows.norms
         offsets = best_offsets(windows, centers)
         coded = coding(windows.at(offsets), norms, centers)
-        sums = coded_sums(coded, norms, len(centers), self._largest_patches, exact)
+        sums = coded_sums(coded, norms, self._largest_patches, exact)
         if exact:
             return replace(sums, offset_counts=windows.count(offsets))
         if not self.recenter:
@@ -106,17 +107,21 @@ def sums_beside(
     """
     down, across = windows.offsets
     row, column = torch.div(offsets, across, rounding_mode="floor"), offsets % across
-    sums = coded.rows.new_zeros(8, n_centers, windows.width)
     directions = [shift for shift in product((-1, 0, 1), repeat=2) if any(shift)]
-    for tile in windows.tiles(3 * windows.width):
-        for to_direction, (dy, dx) in zip(sums, directions, strict=True):
+
+    def sums_of(direction):
+        dy, dx = direction
+        sums = coded.rows.new_zeros(n_centers, windows.width)
+        for tile in windows.tiles(3 * windows.width):
             y, x = row[tile] + dy, column[tile] + dx
             inside = (y >= 0) & (y < down) & (x >= 0) & (x < across)
             y, x = y.clamp(0, down - 1), x.clamp(0, across - 1)
             patches = windows.at(y * across + x, tile)
             patches *= (coded.gains[tile] * inside)[:, None]
-            to_direction += sums_by_label(patches, coded.labels[tile], n_centers)
-    return sums
+            sums += sums_by_label(patches, coded.labels[tile], n_centers)
+        return sums
+
+    return torch.stack(list(in_threads(lambda: sums_of, directions, windows.device)))
 
 
 def best_offsets(windows: Windows, centers: torch.Tensor) -> torch.Tensor:
@@ -137,24 +142,33 @@ def best_offsets(windows: Windows, centers: torch.Tensor) -> torch.Tensor:
     n_rows = matrix.shape[1] // height
     band = len(windows.pixels), n_rows, across
     tiles = windows.tiles(math.prod(band) + len(centers) * across + down * across)
-    bands_of, values_of, best_of = (
-        windows.workspace(shape, tiles) for shape in (band, (len(centers), across), (down, across))
-    )
     offsets = torch.empty(len(windows), dtype=torch.int64, device=centers.device)
     places = torch.arange(down * across, 0, -1, device=centers.device).to(centers)[:, None]
-    for tile in tiles:
-        bands, values, best = bands_of(tile), values_of(tile), best_of(tile)
-        windows.bands(tile, bands)
-        for row in range(down):
-            patches = bands[row : row + height].flatten(0, 1).flatten(1)
-            torch.mm(matrix, patches, out=values.flatten(1))
-            # To read twice is cheaper than to write absolute values.
-            torch.maximum(values.amax(0), values.amin(0).neg_(), out=best[row])
-        best = best.flatten(0, 1)
-        if windows.divisors is not None:
-            best /= windows.divisors[:, tile]
-        # The first place of the maximum, out of maxima, which vectorise.
-        offsets[tile] = len(places) - best.ge(best.amax(0)).mul(places).amax(0)
+
+    def worker():
+        bands_of, values_of, best_of = (
+            windows.workspace(shape, tiles)
+            for shape in (band, (len(centers), across), (down, across))
+        )
+
+        def find(tile):
+            bands, values, best = bands_of(tile), values_of(tile), best_of(tile)
+            windows.bands(tile, bands)
+            for row in range(down):
+                patches = bands[row : row + height].flatten(0, 1).flatten(1)
+                torch.mm(matrix, patches, out=values.flatten(1))
+                # To read twice is cheaper than to write absolute values.
+                torch.maximum(values.amax(0), values.amin(0).neg_(), out=best[row])
+            best = best.flatten(0, 1)
+            if windows.divisors is not None:
+                best /= windows.divisors[:, tile]
+            # The first place of the maximum, out of maxima, which vectorise.
+            offsets[tile] = len(places) - best.ge(best.amax(0)).mul(places).amax(0)
+
+        return find
+
+    for _ in in_threads(worker, tiles, centers.device):
+        pass
     return offsets.clamp_(max=len(places) - 1)  # where responses overflow, none is the largest
 
 

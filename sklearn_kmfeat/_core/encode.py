@@ -1,12 +1,13 @@
 """Encoding without holding patches or maps: images to pooled codes.
 
-    images (n, H, W, C) -> strips of rows -> patches as columns -> affinities to all filters
-           -> codes -> cells (n, cell rows, cell columns, K)
+    images (n, H, W, C) -> patches as columns -> affinities to all filters -> codes
+           -> cells (n, cell rows, cell columns, K)
 
-Each arrow works on as many images and rows as a workspace holds, in memory that is used again.
+All at once, with gradients, or a tile and a block at a time (`workspace.py`), in memory that is
+used again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,9 +15,11 @@ import torch
 from .._utils.tracing import is_traced, static_size
 from .contrast import contrast_normalize
 from .patches import PatchGrid, patch_columns
-from .pooling import Pooling
+from .pooling import Cells, Pooling, Strip
 from .preparation import Preparation
+from .products import first_of_largest
 from .whitening import Whitening
+from .workspace import Tiling, Workspace
 
 # Below this many filters the product is laid out with the locations last, which vectorises
 # reductions over few filters. On two cores, locations first take the same time with 50 filters,
@@ -145,103 +148,6 @@ def _centered(filters):
     return filters - origin, origin.T
 
 
-class Workspace(NamedTuple):
-    """Memory that is used again and again.
-
-    Fresh memory for every product would cost as much time as the product itself.
-
-    Attributes
-    ----------
-    columns : tensor of shape (2, at least (d + 2) * L)
-        For L patches and what becomes of them.
-    values : tensor of shape (at least one image's locations * K,)
-        For affinities and codes; decides how many images are done at a time.
-    """
-
-    columns: torch.Tensor
-    values: torch.Tensor
-
-    @classmethod
-    def empty(cls, dtype: torch.dtype, device: torch.device) -> "Workspace":
-        """One that holds nothing yet."""
-        columns = torch.empty(2, 0, dtype=dtype, device=device)
-        return cls(columns, columns[0])
-
-    def holding(self, batch: "Batch") -> "Workspace":
-        """A workspace large enough for a batch; this one, where it is."""
-        columns, values = self
-        if columns.shape[1] < batch.n_column_values:
-            columns = columns.new_empty(2, batch.n_column_values)
-        if len(values) < batch.n_code_values:
-            values = values.new_empty(batch.n_code_values)
-        return Workspace(columns, values)
-
-    def pair(self, n_rows: int, n_columns: int) -> torch.Tensor:
-        """Two tensors of shape (n_rows, n_columns)."""
-        return self.columns[:, : n_rows * n_columns].view(2, n_rows, n_columns)
-
-
-class Batch(NamedTuple):
-    """How much is encoded at once.
-
-    Attributes
-    ----------
-    n_images : int
-    n_rows : int
-        Rows of locations.
-    n_column_values, n_code_values : int
-        Values of a workspace for them.
-    """
-
-    n_images: int
-    n_rows: int
-    n_column_values: int
-    n_code_values: int
-
-    @classmethod
-    def within(
-        cls,
-        budget: tuple[int, int],
-        image_shape: tuple[int, int, int],
-        codes: list[PatchCode],
-        itemsize: int,
-    ) -> "Batch":
-        """As much as a budget allows; one row of locations of one image at least.
-
-        Parameters
-        ----------
-        budget : (int, int)
-            Bytes for patches and for codes.
-        image_shape : (int, int, int)
-            H, W, C.
-        codes : list of PatchCode
-            Of one grid, used one after the other.
-        itemsize : int
-            Bytes of a value.
-        """
-        column_bytes, code_bytes = budget
-        grid, channels = codes[0].grid, codes[0].channels
-        n_codes = max(code.n_codes for code in codes)
-        height, width, n_channels = image_shape
-        n_seen = n_channels if channels is None else len(channels)
-        n_values = grid.size[0] * grid.size[1] * n_seen + 2  # with the one and the norm
-        down, across = grid.map_size((height, width))
-        row = itemsize * across * n_codes
-        n_rows = column_bytes // (2 * itemsize * across * n_values)
-        n_rows = max(1, min(down, code_bytes // row, n_rows))
-        # The image as it was read, as floats, and normalised.
-        pixels = 3 * height * width * n_channels
-        n_images = column_bytes // (itemsize * (2 * n_rows * across * n_values + pixels))
-        n_images = max(1, n_images)
-        at_once = max(1, min(n_images, code_bytes // (n_rows * row)))
-        return cls(
-            n_images,
-            n_rows,
-            n_images * n_rows * across * n_values,
-            at_once * n_rows * across * n_codes,
-        )
-
-
 def normalized_images(images: torch.Tensor, eps: float | None) -> torch.Tensor:
     """Images (n, H, W, C) whose contrast is normalised; as they are for None."""
     if eps is None:
@@ -249,16 +155,8 @@ def normalized_images(images: torch.Tensor, eps: float | None) -> torch.Tensor:
     return contrast_normalize(images.flatten(1), eps).view(images.shape)
 
 
-def encode_pooled(
-    images: torch.Tensor,
-    code: PatchCode,
-    pooling: Pooling,
-    n_rows: int | None = None,
-    workspace: Workspace | None = None,
-) -> torch.Tensor:
-    """Codes pooled over cells.
-
-    The maps exist only for a strip of at most `n_rows` rows of locations.
+def encode_pooled(images: torch.Tensor, code: PatchCode, pooling: Pooling) -> torch.Tensor:
+    """Codes of whole images, pooled over cells, all at once; with gradients where they are on.
 
     Parameters
     ----------
@@ -266,35 +164,70 @@ def encode_pooled(
         Normalised already where the contrast is that of the image.
     code : PatchCode
     pooling : Pooling
-    n_rows : int or None, default=None
-        None: all rows at once.
-    workspace : Workspace or None, default=None
-        As in `affinity_maps`.
 
     Returns
     -------
     tensor of shape (n, cell rows, cell columns, K)
     """
-    map_size = _map_size(images, code)
-    strips = (
-        (start, (_coded(values, code) for values in maps))
-        for start, maps in _strips(images, code, n_rows, workspace)
-    )
-    return pooling.pool(strips, map_size)
+    return pooling.pool(_coded(affinity_maps(images, code), code))
+
+
+def affinity_maps(images: torch.Tensor, code: PatchCode) -> torch.Tensor:
+    """Affinities at every location, all at once, (n, H', W', K)."""
+    values = affinities(prepared_columns(_seen(images, code), code), code)
+    return values.view(-1, *_map_size(images, code), code.n_codes)
+
+
+def encode_strips(
+    images: torch.Tensor,
+    code: PatchCode,
+    cells: Cells,
+    start: int,
+    tiling: Tiling,
+    workspace: Workspace,
+) -> list[Strip]:
+    """Codes of some rows of locations, strip by strip, pooled over the cells that they touch.
+
+    Parameters
+    ----------
+    images : tensor of shape (n, H, W, C)
+        The rows of pixels that the rows of locations see. Normalised already where the contrast is
+        that of the image.
+    code : PatchCode
+    cells : Cells
+    start : int
+        The row of locations that these begin with.
+    tiling : Tiling
+        The maps exist only for a block.
+    workspace : Workspace
+        That holds such a tile and block.
+
+    Returns
+    -------
+    list of Strip
+    """
+    strips = {}
+    for row, values in _blocks(images, code, tiling, workspace):
+        codes = _coded(values, code)
+        first, values = cells.reduce(codes, start + row)
+        # The next block comes into the same memory.
+        values = values.clone() if values.data_ptr() == codes.data_ptr() else values
+        strips.setdefault(row, []).append(Strip(first, values))
+    return [
+        Strip(parts[0].first, torch.cat([part.values for part in parts]))
+        for parts in strips.values()
+    ]
 
 
 def nearest_maps(
-    images: torch.Tensor,
-    code: PatchCode,
-    n_rows: int | None = None,
-    workspace: Workspace | None = None,
+    images: torch.Tensor, code: PatchCode, tiling: Tiling, workspace: Workspace
 ) -> torch.Tensor:
     """The filter with the largest affinity at every location.
 
     Parameters
     ----------
-    images, n_rows, workspace
-        As in `encode_pooled`.
+    images, tiling, workspace
+        As in `encode_strips`.
     code : PatchCode
         Whose affinity is not a distance.
 
@@ -302,12 +235,47 @@ def nearest_maps(
     -------
     int64 tensor of shape (n, H', W')
     """
-    strips = _strips(images, code, n_rows, workspace)
-    return torch.cat([torch.cat([values.argmax(-1) for values in maps]) for _, maps in strips], 1)
+    strips = {}
+    for row, values in _blocks(images, code, tiling, workspace):
+        strips.setdefault(row, []).append(first_of_largest(values))
+    return torch.cat([torch.cat(parts) for parts in strips.values()], 1)
 
 
-def _map_size(images, code):
-    return code.grid.map_size((static_size(images, 1), static_size(images, 2)))
+def _blocks(images, code, tiling, workspace):
+    """Affinities (some images, some rows, W', K) of each block, and the row that it begins with.
+
+    All images of some rows come one after the other.
+    """
+    images = _seen(images, code)
+    height, stride = code.grid.size[0], code.grid.stride[0]
+    n_rows, across = _map_size(images, code)
+    for start in range(0, n_rows, tiling.tile[1]):
+        stop = min(start + tiling.tile[1], n_rows)
+        strip = images[:, start * stride : (stop - 1) * stride + height]
+        for some in strip.split(tiling.tile[0]):
+            columns = prepared_columns(some, code, workspace)
+            for row, first, last in _parts(len(some), stop - start, tiling.block):
+                part = columns[:, first * across : last * across]
+                values = affinities(part, code, workspace.values)
+                n_images = max(1, (last - first) // (stop - start))
+                yield start + row, values.view(n_images, -1, across, code.n_codes)
+
+
+def _parts(n_images, n_rows, block):
+    """Blocks of the rows of a tile, which come image by image: first row in its image, start, stop.
+
+    >>> list(_parts(3, 5, (2, 5)))
+    [(0, 0, 10), (0, 10, 15)]
+    >>> list(_parts(2, 5, (1, 3)))
+    [(0, 0, 3), (3, 3, 5), (0, 5, 8), (3, 8, 10)]
+    """
+    if block[1] >= n_rows:
+        for i in range(0, n_images, block[0]):
+            yield 0, i * n_rows, min(i + block[0], n_images) * n_rows
+        return
+    for i in range(n_images):
+        for row in range(0, n_rows, block[1]):
+            yield row, i * n_rows + row, i * n_rows + min(row + block[1], n_rows)
 
 
 def _coded(values, code):
@@ -315,47 +283,13 @@ def _coded(values, code):
     return code.code(values.flatten(0, 2)).view(values.shape)
 
 
-def _strips(images, code, n_rows, workspace):
-    """The row that each strip begins with, and its affinity maps."""
-    images = images if code.channels is None else images[..., code.channels]
-    height, down = code.grid.size[0], code.grid.stride[0]
-    n_all = _map_size(images, code)[0]
-    n_rows = n_all if n_rows is None else n_rows
-    for start in range(0, n_all, n_rows):
-        stop = min(start + n_rows, n_all)
-        strip = images[:, start * down : (stop - 1) * down + height]
-        yield start, affinity_maps(strip, code, workspace)
+def _seen(images, code):
+    """The channels that the filters see."""
+    return images if code.channels is None else images[..., code.channels]
 
 
-def affinity_maps(
-    images: torch.Tensor, code: PatchCode, workspace: Workspace | None = None
-) -> Iterator[torch.Tensor]:
-    """Affinities at every location, a few images at a time.
-
-    Parameters
-    ----------
-    images : tensor of shape (n, H, W, C)
-        Normalised already where the contrast is that of the image.
-    code : PatchCode
-    workspace : Workspace or None, default=None
-        None: all images at once, in fresh memory.
-
-    Yields
-    ------
-    tensor of shape (some images, H', W', K)
-        To be used before the next one is asked for.
-    """
-    down, across = _map_size(images, code)
-    columns = prepared_columns(images, code, workspace)
-    if workspace is None:
-        yield affinities(columns, code).view(-1, down, across, code.n_codes)
-        return
-    n, locations = len(images), down * across
-    at_once = max(1, len(workspace.values) // (locations * code.n_codes))
-    for start in range(0, n, at_once):
-        stop = min(start + at_once, n)
-        some = columns[:, start * locations : stop * locations]
-        yield affinities(some, code, workspace.values).view(stop - start, down, across, -1)
+def _map_size(images, code):
+    return code.grid.map_size((static_size(images, 1), static_size(images, 2)))
 
 
 def prepared_columns(

@@ -70,10 +70,10 @@ def triangle(distance: torch.Tensor) -> torch.Tensor:
     if traced:
         z = distance.sqrt()
         return (z.mean(1, keepdim=True) - z).relu()
-    z = distance.sqrt_()
+    z = _root_(distance)
     mean = z.mean(1, keepdim=True)
-    wrong = mean.isnan()[:, 0]
-    if wrong.any():  # the root of a zero that was rounded below zero
+    if mean.sum().isnan():  # the root of a zero that was rounded below zero
+        wrong = mean.isnan()[:, 0]
         z[wrong] = z[wrong].nan_to_num(nan=0.0)
         mean[wrong] = z[wrong].mean(1, keepdim=True)
     return torch.sub(mean, z, out=None if z.requires_grad else z).relu_()
@@ -101,6 +101,17 @@ ENCODERS = {
     "soft_threshold": Encoder("response", soft_threshold, parameters=("alpha",)),
     "knn": Encoder("nearness", knn, parameters=("knn_fraction",)),
 }
+
+
+def _root_(values):
+    """The root of values, in place; NaN below zero."""
+    if values.device.type != "cpu" or values.requires_grad:
+        return values.sqrt_()
+    # NumPy's root takes 0.85 of the time of torch's, which is MKL's.
+    array = values.numpy()
+    with np.errstate(invalid="ignore"):
+        np.sqrt(array, out=array)
+    return values
 
 
 def _at_least(values, threshold):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from .assign import label_sums, nearest, sums_by_label
+from .assign import nearest_and_sums, squared_norms, sums_by_label
 from .kmeans import Dictionary, Step, Sums, assigned, move_empty, total, worst_rows
 
 # The cosine of two directions is known up to so many roundings, for up to 1,200 values.
@@ -29,12 +29,15 @@ class Coding(NamedTuple):
         Its ``d.x``.
     errors : tensor of shape (n,)
         What it leaves of the squared norm.
+    sums : float64 tensor of shape (k, d)
+        Of the rows of each filter, each times its gain.
     """
 
     rows: torch.Tensor
     labels: torch.Tensor
     gains: torch.Tensor
     errors: torch.Tensor
+    sums: torch.Tensor
 
 
 class GainStep:
@@ -48,23 +51,20 @@ class GainStep:
 
     def __init__(self, rows: torch.Tensor):
         self.rows = rows
-        self.norms = rows.square().sum(1)
+        self.norms = squared_norms(rows)
 
     def __call__(self, centers: torch.Tensor, exact: bool = False) -> Sums:
         coded = coding(self.rows, self.norms, centers)
-        return coded_sums(coded, self.norms, len(centers), self.rows.__getitem__, exact)
+        return coded_sums(coded, self.norms, self.rows.__getitem__, exact)
 
 
 def coding(rows: torch.Tensor, norms: torch.Tensor, centers: torch.Tensor) -> Coding:
     """Code rows (n, d), whose errors count from the squared norms (n,), by unit filters (k, d)."""
-    labels, sizes = nearest(rows, centers, direction=True)
-    gains = sizes.copysign((rows * centers[labels]).sum(1))
-    return Coding(rows, labels, gains, (norms - sizes.square()).clamp_(min=0))
+    labels, gains, sums = nearest_and_sums(rows, centers, direction=True)
+    return Coding(rows, labels, gains, (norms - gains.square()).clamp_(min=0), sums)
 
 
-def coded_sums(
-    coded: Coding, norms: torch.Tensor, n_centers: int, row_at: Callable, exact: bool
-) -> Sums:
+def coded_sums(coded: Coding, norms: torch.Tensor, row_at: Callable, exact: bool) -> Sums:
     """The `Sums` of a coding.
 
     Parameters
@@ -72,16 +72,15 @@ def coded_sums(
     coded : Coding
     norms : tensor of shape (n,)
         Squared norms that the errors count from.
-    n_centers : int
     row_at : callable
         From an int64 tensor (m,) to rows (m, d) that a filter may become.
     exact : bool
-        Whether gains are added up, too, and all sums are in float64.
+        Whether gains are added up, too.
     """
-    rows, labels, gains, errors = coded
-    weighted, add = rows * gains[:, None], label_sums if exact else sums_by_label
+    _, labels, gains, errors, of_rows = coded
+    n_centers = len(of_rows)
     sums = Sums(
-        add(weighted, labels, n_centers),
+        of_rows,
         torch.bincount(labels, minlength=n_centers),
         total(errors),
         total(norms),
@@ -89,7 +88,8 @@ def coded_sums(
     )
     if not exact:
         return sums
-    added = label_sums(torch.stack([gains, gains.square()], 1), labels, n_centers)
+    both = torch.stack([gains, gains.square()], 1).to(of_rows.dtype)
+    added = sums_by_label(both, labels, n_centers)
     return replace(sums, gains=added[:, 0], squared_gains=added[:, 1])
 
 
@@ -159,7 +159,7 @@ def gain_shape(
     n_iter, stop, wait, next_look = 0, False, 1, 1
     for n_iter in range(1, max_iter + 1):
         totals = step(centers)
-        new = unit_length(totals.sums + damping * centers)
+        new = unit_length(totals.sums + damping * centers).to(centers)
         # A look beside takes as long as most of a step: one in each iteration made fits 1.7 times
         # as long. So, as long as none moves a filter, each waits twice as long as the one before,
         # 5 in 50 iterations, and one comes before the end: 1.09 times as long on CIFAR-10, where

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from .assign import label_sums, nearest, squared_errors
+from .assign import nearest_and_sums, squared_errors, squared_norms
 from .seeding import is_far_from_zero, without_repeats
 
 # Times that empty centers are moved at the end: a bound, since where most rows are equal a moved
@@ -134,8 +134,7 @@ class Step(Protocol):
 class RowStep:
     """The step of Lloyd's algorithm over rows in memory.
 
-    It remembers the labels of the last step, so that only rows which changed their center are
-    added and subtracted.
+    It remembers the labels of the last step, to count the rows that changed their center.
 
     Parameters
     ----------
@@ -145,16 +144,14 @@ class RowStep:
 
     def __init__(self, rows: torch.Tensor):
         self.rows = rows
-        self.norms = rows.square().sum(1)
+        self.norms = squared_norms(rows)
         self.norm = total(self.norms)
         self.labels = None
-        self.sums = None
 
     def __call__(self, centers: torch.Tensor, exact: bool = False) -> Sums:
         rows, k, before = self.rows, len(centers), self.labels
-        labels, _ = nearest(rows, centers)
+        labels, _, sums = nearest_and_sums(rows, centers)
         self.labels = labels
-        self.sums = sums = label_sums(rows, labels, k, before, self.sums)
         counts = torch.bincount(labels, minlength=k)
         if exact:
             errors = squared_errors(rows, centers, labels)

@@ -8,13 +8,13 @@ in mirrored places, with each filter and its mirror image exchanged. So the code
 those of its mirror image, and what both have in common, at no more than the cost of the image.
 """
 
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 
+from .._utils.tracing import static_size
 from .patches import PatchGrid
-from .pooling import Cells, Pooling
+from .pooling import Cells, Pooling, Span, Strip
 from .whitening import Moments
 
 
@@ -51,48 +51,47 @@ class MirrorPooling(NamedTuple):
 
     pooling: Pooling
 
-    def pool(
-        self, strips: Iterable[tuple[int, Iterable[torch.Tensor]]], map_size: tuple[int, int]
-    ) -> torch.Tensor:
-        """Pool maps that come in strips.
+    def cells(self, map_size: tuple[int, int]) -> "MirrorCells":
+        """As `Pooling.cells`, of maps of 2K codes: of the filters, then of their mirror images."""
+        return MirrorCells(self.pooling.how, *self.pooling.spans(map_size), map_size[1])
 
-        Parameters
-        ----------
-        strips, map_size
-            As in `Pooling.pool`, with 2K codes: of the filters, then of their mirror images.
+    def pool(self, codes: torch.Tensor) -> torch.Tensor:
+        """Pool whole maps (n, H', W', 2K) to (n, cell rows, cell columns, K)."""
+        cells = self.cells((static_size(codes, 1), static_size(codes, 2)))
+        return cells.join([cells.reduce(codes, 0)])
 
-        Returns
-        -------
-        tensor of shape (n, cell rows, cell columns, K)
+    def both(self, pooled: torch.Tensor, of_mirrored: torch.Tensor) -> torch.Tensor:
+        """The codes of images and of their mirror images, pooled each by this, in one.
+
+        Needed where the locations of a mirrored image are not the mirrored locations.
         """
-        rows, columns = self.pooling.spans(map_size)
-        across = [(map_size[1] - b, map_size[1] - a) for a, b in reversed(columns)]
-        left, right = (Cells(self.pooling.how, rows, spans) for spans in (columns, across))
-        first, second = [], []
-        for row, some in strips:
-            # Each is reduced before the next one takes its memory.
-            halves = (codes.chunk(2, -1) for codes in some)
-            reduced = [(left.reduce(a, row), right.reduce(b, row)) for a, b in halves]
-            first.append(torch.cat([of_filters for of_filters, _ in reduced]))
-            second.append(torch.cat([of_mirrored for _, of_mirrored in reduced]))
-        first, second = left.finish(first), right.finish(second).flip(2)
-        return torch.maximum(first, second) if self.pooling.how == "max" else first + second
+        if self.pooling.how == "max":
+            return torch.maximum(pooled, of_mirrored)
+        return (pooled + of_mirrored) / 2
 
-    def pool_both(
-        self, encode: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
-    ) -> torch.Tensor:
-        """Pooled codes of images, averaged with those of their mirror images.
 
-        What it takes where the locations of mirrored images are not the mirrored locations.
+class MirrorCells(Cells):
+    """The cells of `MirrorPooling` in maps of one size.
 
-        Parameters
-        ----------
-        encode : callable
-            From images (n, H, W, C) to their codes, pooled by this.
-        images : tensor of shape (n, H, W, C)
-        """
-        first, second = encode(images), encode(images.flip(2))
-        return torch.maximum(first, second) if self.pooling.how == "max" else (first + second) / 2
+    Parameters
+    ----------
+    how, rows, columns
+        As in `Cells`.
+    width : int
+        W'.
+    """
+
+    def __init__(self, how: str, rows: list[Span], columns: list[Span], width: int):
+        super().__init__(how, rows, columns)
+        mirrored_columns = [(width - b, width - a) for a, b in reversed(columns)]
+        self.mirrored = Cells(how, rows, mirrored_columns)
+
+    def reduce(self, codes: torch.Tensor, start: int) -> Strip:
+        """Pool codes (n, rows, W', 2K) of the rows of locations from `start` on."""
+        of_filters, of_mirrored = codes.chunk(2, -1)
+        first, values = super().reduce(of_filters, start)
+        others = self.mirrored.reduce(of_mirrored, start).values.flip(2)
+        return Strip(first, torch.maximum(values, others) if self.how == "max" else values + others)
 
 
 def symmetric(grid: PatchGrid, width: int) -> bool:

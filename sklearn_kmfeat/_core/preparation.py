@@ -4,8 +4,12 @@ from typing import NamedTuple
 
 import torch
 
+from .._utils.threads import run_in_threads
 from .contrast import contrast_normalize
 from .whitening import Whitening, row_chunks
+
+# Of patches that are normalised together, which takes several passes.
+_CHUNK_BYTES = 4 * 2**20
 
 
 class Preparation(NamedTuple):
@@ -25,11 +29,13 @@ class Preparation(NamedTuple):
     def apply_(self, rows: torch.Tensor) -> torch.Tensor:
         """Prepare patches (m, d) in place."""
         if self.contrast_eps is not None:
-            for chunk in row_chunks(rows):
-                contrast_normalize(chunk, self.contrast_eps, out=chunk)
+            run_in_threads(self._normalize_, row_chunks(rows, _CHUNK_BYTES), rows.device)
         if self.whitening is not None:
             self.whitening.apply(rows, out=rows)
         return rows
+
+    def _normalize_(self, rows):
+        contrast_normalize(rows, self.contrast_eps, out=rows)
 
     def fold(self, filters: torch.Tensor) -> torch.Tensor:
         """Filters that respond to patches which are not prepared.

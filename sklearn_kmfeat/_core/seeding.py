@@ -1,13 +1,16 @@
 """Where k-means starts: rows of the data."""
 
-from functools import partial
-
 import numpy as np
 import torch
+
+from .._utils.threads import in_threads
+from .assign import squared_norms, wide_dtype
 
 # Rows whose mean lies off zero by more than a hundredth of their spread lose digits when squared
 # distances are expanded: they are moved to their mean first.
 _FAR = 1e-4
+# Rows whose errors are measured together: fewer cost more to hand to a thread than they save.
+_ROWS = 32_768
 # What is left of a row by a multiple of itself, beside its energy: rounding, in float32.
 _CODED = 1e-5
 
@@ -54,11 +57,9 @@ def kmeans_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) ->
     """
     offset = X.mean(0)
     rows = X - offset if is_far_from_zero(offset, X) else X
-    errors_by = partial(_distances_to, rows, rows.square().sum(1))
     first = int(rng.randint(len(X)))
-    errors = errors_by([first])[0]
-    errors[first] = 0
-    return without_repeats(X[_greedy(errors_by, errors, [first], n_rows, rng)])
+    errors = torch.full_like(rows[:, 0], torch.inf)
+    return without_repeats(X[_greedy(_distances, rows, errors, [first], n_rows, rng)])
 
 
 def energy_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) -> torch.Tensor:
@@ -78,32 +79,50 @@ def energy_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) ->
     tensor of shape (at most n_rows, d)
         Fewer rows where X has not so many different directions.
     """
-    norms = X.square().sum(1)
-    chosen = _greedy(partial(_errors_of_directions, X, norms), norms, [], n_rows, rng)
+    chosen = _greedy(_errors_of_directions, X, squared_norms(X), [], n_rows, rng)
     # Rows of zeros have no direction; one is better than none.
     return X[chosen] if len(chosen) else X[:1].clone()
 
 
-def _greedy(errors_by, errors, chosen, n_rows, rng):
+def _greedy(errors_of, X, errors, first, n_rows, rng):
     """The index of rows that leave little error, of those drawn in proportion to theirs.
 
-    From the index of candidates (m,) to the errors (m, n) that each alone leaves, the errors (n,)
-    that the rows `chosen` leave, and these.
+    From a function of rows (r, d), their squared norms and candidates (m, d) to the errors (m, r)
+    that each candidate alone leaves; from the errors (n,) that no row leaves, and the first rows.
     """
-    chosen, trials = list(chosen), 2 + int(np.log(n_rows))
+    norms, chosen, trials = squared_norms(X), [], 2 + int(np.log(n_rows))
+    for index in first:
+        errors = _best_candidate(errors_of, X, norms, errors, [index])[1]
+        chosen.append(index)
     while len(chosen) < n_rows:
-        cumulative = errors.double().cumsum(0).cpu().numpy()
+        # On the CPU: CUDA adds up in an order of its own, and MPS has no float64.
+        cumulative = errors.cpu().double().cumsum(0).numpy()
         if cumulative[-1] <= 0:
             break
         draws = rng.random_sample(trials) * cumulative[-1]
         drawn = np.searchsorted(cumulative, draws, side="right")
         candidates = np.minimum(drawn, len(errors) - 1)
-        left = torch.minimum(errors_by(candidates), errors)
-        best = int(left.sum(1, dtype=torch.float64).argmin())
+        best, errors = _best_candidate(errors_of, X, norms, errors, candidates)
         chosen.append(int(candidates[best]))
-        errors = left[best].clone()
-        errors[chosen[-1]] = 0  # rounding may leave more
     return torch.tensor(chosen, dtype=torch.int64, device=errors.device)
+
+
+def _best_candidate(errors_of, X, norms, errors, index):
+    """Which of the rows at `index` leaves least, beside those before, and the errors it leaves."""
+    candidates = X[torch.as_tensor(index, device=X.device)]
+    left = X.new_empty(len(candidates), len(X))
+
+    def measure(start):
+        part = slice(start, start + _ROWS)
+        of_part = errors_of(X[part], norms[part], candidates)
+        left[:, part] = torch.minimum(of_part, errors[part])
+        return left[:, part].sum(1, dtype=wide_dtype(X))
+
+    starts = range(0, len(X), _ROWS)
+    best = int(sum(in_threads(lambda: measure, starts, X.device)).argmin())
+    errors = left[best].clone()
+    errors[int(index[best])] = 0  # rounding may leave more
+    return best, errors
 
 
 #: The choices of `init`.
@@ -123,18 +142,17 @@ def without_repeats(rows: torch.Tensor) -> torch.Tensor:
 
 def is_far_from_zero(offset: torch.Tensor, X: torch.Tensor) -> bool:
     """Whether rows with the mean `offset` lose digits when their squares are expanded."""
-    return bool(offset.square().sum() > _FAR * X.var(0, correction=0).sum())
+    size, square = float(offset.square().sum()), float(squared_norms(X).mean(dtype=wide_dtype(X)))
+    return size > _FAR * (square - size)  # the squares less that of the mean: the spread
 
 
-def _distances_to(X, norms, index):
-    centers = X[torch.as_tensor(index, device=X.device)]
-    squares = centers.square().sum(1)[:, None]
-    return torch.addmm(norms[None, :] + squares, centers, X.T, alpha=-2).clamp_(min=0)
+def _distances(rows, norms, candidates):
+    squares = candidates.square().sum(1)[:, None]
+    return torch.addmm(norms[None, :] + squares, candidates, rows.T, alpha=-2).clamp_(min=0)
 
 
-def _errors_of_directions(X, norms, index):
-    """What multiples of each of the rows at `index` leave of the squared norms of all, (m, n)."""
-    rows = X[torch.as_tensor(index, device=X.device)]
-    lengths = rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(X.dtype).tiny)
-    errors = norms - (rows / lengths @ X.T).square()
+def _errors_of_directions(rows, norms, candidates):
+    """What multiples of each of the candidates leave of the squared norms."""
+    lengths = candidates.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+    errors = norms - (candidates / lengths @ rows.T).square()
     return torch.where(errors > _CODED * norms, errors, 0.0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .._utils.threads import in_threads
 from .contrast import center_and_scale
 from .patches import map_size
 from .preparation import Preparation
@@ -172,19 +173,28 @@ class Windows:
             matrix, mean = whitening.matrix.T.to(self.pixels), whitening.mean.to(self.pixels)
         shape = self.width, math.prod(self.offsets)
         tiles = self.tiles(2 * math.prod(shape))
-        columns_of, other_of = self.workspace(shape, tiles), self.workspace(shape, tiles)
-        for tile in tiles:
-            columns, other = self.columns(tile, columns_of(tile)), other_of(tile)
-            if prepare.contrast_eps is not None:
-                centered, scale = center_and_scale(columns, prepare.contrast_eps, 0, columns, other)
-                self.divisors[:, tile] = _divisors(scale[0], self.pixels[..., tile])
-                columns = centered.mul_(scale)
-            if whitening is not None:
-                columns -= mean[:, None, None]
-                torch.mm(matrix, columns.flatten(1), out=other.flatten(1))
-                columns = other
-            norms, largest = columns.square_().sum(0).max(0)
-            self.norms[tile], self.largest[tile] = norms, largest
+
+        def worker():
+            columns_of, other_of = self.workspace(shape, tiles), self.workspace(shape, tiles)
+
+            def measure(tile):
+                columns, other = self.columns(tile, columns_of(tile)), other_of(tile)
+                if prepare.contrast_eps is not None:
+                    eps = prepare.contrast_eps
+                    centered, scale = center_and_scale(columns, eps, 0, columns, other)
+                    self.divisors[:, tile] = _divisors(scale[0], self.pixels[..., tile])
+                    columns = centered.mul_(scale)
+                if whitening is not None:
+                    columns -= mean[:, None, None]
+                    torch.mm(matrix, columns.flatten(1), out=other.flatten(1))
+                    columns = other
+                norms, largest = columns.square_().sum(0).max(0)
+                self.norms[tile], self.largest[tile] = norms, largest
+
+            return measure
+
+        for _ in in_threads(worker, tiles, self.device):
+            pass
 
 
 def _divisors(scale, pixels):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .._core.assign import nearest, squared_errors, sums_by_label
+from .._core.assign import nearest, nearest_and_sums, squared_errors
 from .._core.kmeans import Dictionary, kmeans
 from .._core.restarts import best_of_restarts
 from .._core.seeding import kmeans_plusplus, sample_rows
@@ -121,13 +121,12 @@ def spherical_clusters(
     """K-means by cosine, for rows of unit length; otherwise as `euclidean_clusters`."""
     centers = sample_rows(rows, k, rng)
     for _ in range(n_iter):
-        labels, _ = nearest(rows, centers)
-        sums = sums_by_label(rows, labels, len(centers))
+        labels, _, sums = nearest_and_sums(rows, centers)
         empty = (torch.bincount(labels, minlength=len(centers)) == 0).nonzero()[:, 0]
         if len(empty):
             worst = squared_errors(rows, centers, labels).topk(len(empty)).indices
-            sums[empty] = rows[worst]
-        new = F.normalize(sums)
+            sums[empty] = rows[worst].to(sums)
+        new = F.normalize(sums).to(rows)
         if torch.equal(new, centers):
             break
         centers = new
@@ -233,7 +232,7 @@ def simple_silhouette(rows: torch.Tensor, centers: torch.Tensor) -> float:
         return 0.0
     total = 0.0
     for chunk in rows.split(_ROWS_PER_CHUNK):
-        nearest_two = torch.cdist(chunk, centers).topk(2, largest=False).values.double()
+        nearest_two = torch.cdist(chunk, centers).topk(2, largest=False).values.cpu().double()
         a, b = nearest_two.T
         total += float(((b - a) / b.clamp(min=_TINY)).sum())
     return total / len(rows)

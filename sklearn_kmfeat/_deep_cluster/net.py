@@ -33,7 +33,7 @@ from skorch.utils import TeeGenerator
 from torch import nn
 from torch.utils.data import Dataset
 
-from .._utils.device import autocast
+from .._utils.device import autocast, device_of_model
 from .._utils.generators import drawing, seed_generators
 from .batches import Batches
 from .clustering import uniform_draw
@@ -86,6 +86,10 @@ class _DeepClusterNet(NeuralNet):
         )
         self.recipe = recipe
         self.head_optimizer = head_optimizer
+
+    def __setstate__(self, state):
+        """Of a pickle, which may come from a machine with another device."""
+        super().__setstate__(state | {"device": device_of_model(state["device"])})
 
     # What skorch builds
 

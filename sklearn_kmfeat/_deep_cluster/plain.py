@@ -12,6 +12,7 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
+from .._utils.device import device_of_model
 from .._utils.generators import OwnGenerators
 from .._utils.settings import standard_settings
 from .._utils.tensors import shared_tensor
@@ -82,9 +83,10 @@ def plain_net(net: NeuralNet) -> dict[str, Any]:
 @standard_settings()
 def net_of(plain: dict[str, Any]) -> NeuralNet:
     """The net that `plain_net` made plain data of, in the same state."""
-    arguments, device = plain["arguments"], torch.device(plain["arguments"]["device"])
+    device = device_of_model(plain["arguments"]["device"])
+    arguments = plain["arguments"] | {"device": device}
     channels = torch.zeros(arguments["module__shape"][2])
-    with OwnGenerators(device):
+    with OwnGenerators(torch.device(device)):
         net = _DeepClusterNet(
             DeepClusterModule,
             **arguments,

@@ -45,6 +45,7 @@ from .._utils.container import set_container
 from .._utils.device import matmul_precision, resolve_device
 from .._utils.progress import FitProgress, TransformProgress
 from .._utils.settings import standard_settings
+from .._utils.threads import coarse_threads
 from .._utils.validation import NON_NEGATIVE, POSITIVE_INT, as_pair, names_in
 from .._utils.version import Versioned
 from .._utils.warn import warn
@@ -60,8 +61,8 @@ def _makes_rows(estimator):
 
 @contextmanager
 def _computing(precision):
-    """Without gradients, in the precision asked for."""
-    with torch.no_grad(), matmul_precision(precision):
+    """Without gradients, in the precision asked for, and in threads that share little."""
+    with torch.no_grad(), matmul_precision(precision), coarse_threads():
         yield
 
 

@@ -40,7 +40,7 @@ class GroupedNet(nn.Module):
         """Scores (n, classes) of standardised maps (n, H, W, C)."""
         slots = maps @ slot_weights(self.logits, self.temperature).T
         codes = self.filters(slots.permute(0, 3, 1, 2)).relu().permute(0, 2, 3, 1)
-        return self.classify(self.pooling.pool([(0, [codes])], codes.shape[1:3]).flatten(1))
+        return self.classify(self.pooling.pool(codes).flatten(1))
 
     def channel_weights(self):
         """Softmax weights at the present temperature, an array (n_groups, group_size, C)."""

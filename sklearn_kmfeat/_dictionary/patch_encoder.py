@@ -1,17 +1,17 @@
 """The fitted encoder: one module behind `transform`, `predict` and `to_torch`."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from .._core.encode import (
-    Batch,
     PatchCode,
-    Workspace,
     encode_pooled,
+    encode_strips,
     nearest_maps,
     normalized_images,
     patch_code,
@@ -19,17 +19,42 @@ from .._core.encode import (
 from .._core.encoders import ENCODERS
 from .._core.mirror import MirrorPooling, mirrored, symmetric
 from .._core.patches import PatchGrid
-from .._core.pooling import Pooling
+from .._core.pooling import Pooling, Strip
 from .._core.preparation import Preparation
 from .._core.whitening import Whitening
+from .._core.workspace import Tiling, Workspace
 from .._inputs.base import ImageSource
 from .._inputs.values import numpy_dtype
-from .._utils.memory import scratch_bytes
+from .._utils.memory import scratch_bytes, working_memory
+from .._utils.threads import in_threads
 from .._utils.tracing import static_size
 from .._utils.validation import as_pair
 from .parts import Part, parts_of
 
 _ONE_PIXEL = PatchGrid((1, 1), (1, 1))
+
+
+class _Piece(NamedTuple):
+    """What a thread takes: images of one size, or some rows of locations of one.
+
+    Attributes
+    ----------
+    index : slice or int array
+        Of the images in their source.
+    images : tensor of shape (n, rows of pixels, W, C)
+    map_size : (int, int)
+        Rows and columns of locations of the whole image.
+    start : int
+        The first row of locations.
+    is_last : bool
+        Whether the images end with these.
+    """
+
+    index: Any
+    images: torch.Tensor
+    map_size: tuple[int, int]
+    start: int
+    is_last: bool
 
 
 class PatchEncoder(nn.Module):
@@ -153,7 +178,15 @@ class PatchEncoder(nn.Module):
         # Distances that are differences of large numbers need all their digits.
         with torch.autocast(images.device.type, enabled=False):
             images = images.to(self.filters.dtype).permute(0, 2, 3, 1)
-            pooled = self._pooled(images, self._codes())
+            images = normalized_images(images, self.image_eps)
+            codes, pooling = self._codes(), self._pooling
+
+            def encode(images):
+                return torch.cat([encode_pooled(images, code, pooling) for code in codes], -1)
+
+            pooled = encode(images)
+            if self._looks_twice(images):
+                pooled = pooling.both(pooled, encode(images.flip(2)))
         return pooled.permute(0, 3, 1, 2) if self.as_maps else pooled.flatten(1)
 
     @torch.no_grad()
@@ -175,19 +208,44 @@ class PatchEncoder(nn.Module):
         ndarray of shape (n, cells * K) or (n, H', W', K)
         """
         codes = self._codes()
-        folded = self.mirror is not None and not self.as_maps
-        n_codes = sum(code.n_codes for code in codes) // (1 + folded)
+        pooling = self._pooling
+        n_codes = sum(code.n_codes for code in codes) // (1 if pooling is self.pooling else 2)
         down, across = pooled_size(self.pooling, self.grid, source)
         maps = self.as_maps and not source.ready
         shape = (down, across, n_codes) if maps else (down * across * n_codes,)
         result = np.empty((len(source), *shape), dtype or numpy_dtype(source.dtype))
-        done = 0
-        for index, batch, n_rows, workspace in self._batches(source, codes):
-            pooled = self._pooled(batch, codes, n_rows, workspace)
-            result[index] = pooled.reshape(len(batch), *shape).cpu().numpy()
-            done += len(batch)
-            if on_batch is not None:
-                on_batch(done)
+
+        def encode(piece, tiling, workspace):
+            cells = pooling.cells(piece.map_size)
+
+            def strips_of(images):
+                parts = [
+                    encode_strips(images, code, cells, piece.start, tiling, workspace)
+                    for code in codes
+                ]
+                return [
+                    Strip(some[0].first, torch.cat([strip.values for strip in some], -1))
+                    for some in zip(*parts, strict=True)
+                ]
+
+            strips = strips_of(piece.images)
+            if not self._looks_twice(piece.images):
+                return strips
+            others = strips_of(piece.images.flip(2))
+            return [
+                Strip(strip.first, pooling.both(strip.values, other.values))
+                for strip, other in zip(strips, others, strict=True)
+            ]
+
+        done, strips = 0, []
+        for piece, more in self._in_pieces(source, codes, encode):
+            strips += more
+            if piece.is_last:
+                pooled = pooling.cells(piece.map_size).join(strips)
+                result[piece.index] = pooled.reshape(len(pooled), *shape).cpu().numpy()
+                done, strips = done + len(pooled), []
+                if on_batch is not None:
+                    on_batch(done)
         return result
 
     @torch.no_grad()
@@ -202,44 +260,84 @@ class PatchEncoder(nn.Module):
         codes = self._codes("nearness")
         first = np.cumsum([0, *self.sizes])[:-1]
         labels = [None] * len(source)
-        for index, batch, n_rows, workspace in self._batches(source, codes):
-            batch = normalized_images(batch, self.image_eps)
-            maps = [nearest_maps(batch, code, n_rows, workspace).cpu().numpy() for code in codes]
-            maps = maps[0] if len(maps) == 1 else np.stack(maps, -1) + first
-            members = range(len(source))[index] if isinstance(index, slice) else index
-            for i, label_map in zip(members, maps, strict=True):
-                labels[i] = label_map
+
+        def assign(piece, tiling, workspace):
+            maps = [
+                nearest_maps(piece.images, code, tiling, workspace).cpu().numpy() for code in codes
+            ]
+            return maps[0] if len(maps) == 1 else np.stack(maps, -1) + first
+
+        strips = []
+        for piece, more in self._in_pieces(source, codes, assign):
+            strips.append(more)
+            if piece.is_last:
+                members = piece.index
+                members = range(len(source))[members] if isinstance(members, slice) else members
+                for i, label_map in zip(members, np.concatenate(strips, 1), strict=True):
+                    labels[i] = label_map
+                strips = []
         return labels
 
-    def _pooled(self, images, codes, n_rows=None, workspace=None):
-        """Codes (n, cell rows, cell columns, K) of images (n, H, W, C)."""
-        images = normalized_images(images, self.image_eps)
+    @property
+    def _pooling(self):
+        """How codes are pooled: those of mirrored filters with those of the filters."""
         folded = self.mirror is not None and not self.as_maps
-        pooling = MirrorPooling(self.pooling) if folded else self.pooling
+        return MirrorPooling(self.pooling) if folded else self.pooling
 
-        def encode(images):
-            pooled = [encode_pooled(images, code, pooling, n_rows, workspace) for code in codes]
-            return torch.cat(pooled, -1)
+    def _looks_twice(self, images):
+        """Whether mirrored images (n, H, W, C) must be encoded, too."""
+        folded = self._pooling is not self.pooling
+        return folded and not symmetric(self.grid, static_size(images, 2))
 
-        if folded and not symmetric(self.grid, static_size(images, 2)):
-            return pooling.pool_both(encode, images)
-        return encode(images)
-
-    def _batches(
-        self, source: ImageSource, codes: list[PatchCode]
-    ) -> Iterator[tuple[Any, torch.Tensor, int, Workspace]]:
-        """Index, images on the device, rows of locations at once, and memory for them."""
+    def _in_pieces(
+        self, source: ImageSource, codes: list[PatchCode], function: Callable
+    ) -> Iterator[tuple["_Piece", Any]]:
+        """Pieces of the images, in order, and what a function of piece, tiling, workspace gives."""
         device, itemsize = self.filters.device, self.filters.itemsize
-        budget = scratch_bytes(device)
-        workspace = Workspace.empty(self.filters.dtype, device)
+        column_bytes, code_bytes = budget = scratch_bytes(device)
+        tiling_of = partial(
+            Tiling.within,
+            budget,
+            patch_length=self._patch_length(source),
+            n_codes=max(code.n_codes for code in codes),
+            itemsize=itemsize,
+        )
 
-        def plan(size):
-            return Batch.within(budget, (*size, source.n_channels), codes, itemsize)
+        def pieces():
+            def n_images(size):
+                return tiling_of(self.grid.map_size(size)).piece[0]
 
-        for index, images in source.batches(lambda size: plan(size).n_images):
-            batch = plan(tuple(images.shape[1:3]))
-            workspace = workspace.holding(batch)
-            yield index, images.to(device), batch.n_rows, workspace
+            for index, images in source.batches(n_images):
+                images = normalized_images(images.to(device), self.image_eps)
+                yield from self._pieces(index, images, tiling_of)
+
+        def worker():
+            workspace = Workspace.empty(self.filters.dtype, device)
+
+            def of_piece(piece):
+                nonlocal workspace
+                tiling = tiling_of(piece.map_size)
+                workspace = workspace.holding(tiling)
+                return piece, function(piece, tiling, workspace)
+
+            return of_piece
+
+        most = working_memory() // (column_bytes + code_bytes)
+        return in_threads(worker, pieces(), device, most)
+
+    def _pieces(self, index, images, tiling_of):
+        """The pieces of images (n, H, W, C) of one size."""
+        (height, _), (stride, _) = self.grid
+        map_size = self.grid.map_size(tuple(images.shape[1:3]))
+        n_rows, step = map_size[0], tiling_of(map_size).piece[1]
+        for start in range(0, n_rows, step):
+            stop = min(start + step, n_rows)
+            strip = images[:, start * stride : (stop - 1) * stride + height]
+            yield _Piece(index, strip, map_size, start, stop == n_rows)
+
+    def _patch_length(self, source):
+        n_channels = source.n_channels if self.channels is None else self.channels.shape[1]
+        return self.grid.size[0] * self.grid.size[1] * n_channels
 
     def _codes(self, affinity=None):
         """A PatchCode of each part, with the filters as they are now.

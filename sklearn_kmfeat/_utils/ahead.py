@@ -17,6 +17,7 @@ def done_ahead(
     items: Iterable[Any],
     costs: Iterable[int] = repeat(1),
     budget: int = 64,
+    n_threads: int | None = None,
 ) -> Iterator[Any]:
     """Results of a function in the order of the items, computed ahead in threads.
 
@@ -29,12 +30,14 @@ def done_ahead(
         What the result of each item costs while it waits, such as bytes.
     budget : int, default=64
         What all that wait may cost together; one may be under way whatever it costs.
+    n_threads : int or None, default=None
+        None: one for each core, up to four.
 
     Yields
     ------
     result of the function
     """
-    n_threads = min(_MOST_THREADS, _n_cores())
+    n_threads = n_threads or min(_MOST_THREADS, _n_cores())
     waiting, held = deque(), 0
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="ahead")
     try:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from .settings import SharedSetting
+from .warn import warn
 
 
 def resolve_device(device: Any) -> torch.device:
@@ -52,6 +53,24 @@ def resolve_device(device: Any) -> torch.device:
             f"{torch.cuda.device_count() - 1}."
         )
     return resolved
+
+
+def device_of_model(device: str) -> str:
+    """The device that a model was on, or the CPU, with a warning, if it is not there.
+
+    Parameters
+    ----------
+    device : str
+
+    Returns
+    -------
+    str
+    """
+    try:
+        return str(resolve_device(device))
+    except ValueError:
+        warn(f"This model was fitted on device={device!r}, which is not there: now it is on 'cpu'.")
+        return "cpu"
 
 
 def _backends():

@@ -10,8 +10,8 @@ from sklearn import get_config
 _READ_BYTES = 64 * 2**20
 # Patches and codes of one batch on a CPU. With 1,600 filters of 6x6x3 on two cores, a quarter of
 # these takes 1.7 times as long, and more of them no less.
-_CPU_COLUMN_BYTES = 24 * 2**20
-_CPU_CODE_BYTES = 20 * 2**20
+_CPU_COLUMN_BYTES = int(float(os.environ.get("CB", "2.5")) * 2**20)
+_CPU_CODE_BYTES = int(float(os.environ.get("KB", "2")) * 2**20)
 
 
 def working_memory() -> int:

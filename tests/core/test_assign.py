@@ -5,7 +5,14 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances_argmin
 
 from naive import squared_distances
-from sklearn_kmfeat._core.assign import nearest, squared_errors, sums_by_label
+from sklearn_kmfeat._core.assign import (
+    nearest,
+    nearest_and_sums,
+    squared_errors,
+    squared_norms,
+    sums_by_label,
+)
+from sklearn_kmfeat._utils.threads import coarse_threads
 
 DTYPES = [torch.float32, torch.float64]
 SHAPES = [
@@ -56,10 +63,10 @@ def test_nearest_is_that_of_brute_force(n, d, k, dtype, tile_bytes):
 def test_largest_response_is_that_of_brute_force(n, d, k, dtype, tile_bytes):
     X, centers = random_rows(n, k, d, dtype)
     labels, scores = nearest(X, centers, direction=True, tile_bytes=tile_bytes)
-    sizes = np.abs(X.double().numpy() @ centers.double().numpy().T)
+    responses = X.double().numpy() @ centers.double().numpy().T
+    sizes = np.abs(responses)
     np.testing.assert_allclose(sizes[np.arange(n), labels], sizes.max(1), rtol=1e-4)
-    np.testing.assert_allclose(scores, sizes.max(1), rtol=1e-4, atol=1e-6)
-    assert (scores >= 0).all()
+    np.testing.assert_allclose(scores, responses[np.arange(n), labels], rtol=1e-4, atol=1e-6)
     if dtype is torch.float64:
         np.testing.assert_array_equal(labels, sizes.argmax(1))
 
@@ -82,7 +89,7 @@ def test_the_first_of_equal_centers_wins(k, dtype, tile_bytes):
 @pytest.mark.parametrize("k", [257, 260, 300, 319])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_labels_are_those_of_centers(k, direction, dtype):
-    """The last center is the nearest of some rows; what fills the last group never is."""
+    """The last center is the nearest of some rows."""
     rows = torch.nn.functional.normalize(torch.tensor(np.random.RandomState(0).rand(700, 12) + 5))
     for seed in range(5):
         order = torch.randperm(700, generator=torch.Generator().manual_seed(seed))
@@ -98,7 +105,59 @@ def test_literal_labels_and_scores():
     assert scores.tolist() == [-0.5, 4.0, 3.5]
     labels, scores = nearest(X, centers, direction=True)
     assert labels.tolist() == [0, 2, 2]
-    assert scores.tolist() == [0.0, 8.0, 8.0]
+    assert scores.tolist() == [0.0, 8.0, -8.0]
+
+
+def test_literal_sums():
+    X = torch.tensor([[0.0, 0.0], [3.0, 1.0], [-4.0, 0.0]])
+    centers = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [2.0, 2.0]])
+    labels, scores, sums = nearest_and_sums(X, centers)
+    assert labels.tolist() == [0, 2, 0]
+    assert scores.tolist() == [-0.5, 4.0, 3.5]
+    assert sums.tolist() == [[-4, 0], [0, 0], [3, 1]]
+    labels, scores, sums = nearest_and_sums(X, centers, direction=True)
+    assert scores.tolist() == [0.0, 8.0, -8.0]
+    assert sums.tolist() == [[0, 0], [0, 0], [24 + 32, 8]]
+
+
+@pytest.mark.parametrize("direction", [False, True])
+@pytest.mark.parametrize(("n", "d", "k"), [*SHAPES, (9000, 3, 5)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_are_those_of_the_labels(n, d, k, direction, dtype):
+    X, centers = random_rows(n, k, d, dtype)
+    labels, scores, sums = nearest_and_sums(X, centers, direction=direction)
+    for found, expected in zip(
+        (labels, scores), nearest(X, centers, direction=direction), strict=True
+    ):
+        assert torch.equal(found, expected)
+    expected = np.zeros((k, d))
+    weights = scores.double().numpy() if direction else np.ones(n)
+    np.add.at(expected, labels.numpy(), X.double().numpy() * weights[:, None])
+    assert sums.dtype == torch.float64
+    np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-3 if n == 9000 else 1e-4)
+
+
+@pytest.mark.parametrize("direction", [False, True])
+@pytest.mark.parametrize("k", [3, 300])
+def test_threads_decide_nothing(k, direction):
+    X, centers = random_rows(20_000, k, 20, torch.float32)
+    before, found = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            with coarse_threads():
+                found.append(nearest_and_sums(X, centers, direction=direction))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(map(torch.equal, found[0], other))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_squared_norms(dtype):
+    X, _ = random_rows(50, 7, 4, dtype)
+    np.testing.assert_allclose(squared_norms(X), (X.double().numpy() ** 2).sum(1), rtol=1e-6)
+    assert squared_norms(X[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("direction", [False, True])

@@ -5,11 +5,10 @@ import torch.nn.functional as F
 
 from naive import cut, encode, normalize, pool, squared_distances
 from sklearn_kmfeat._core.encode import (
-    Batch,
     PatchCode,
-    Workspace,
     affinity_maps,
     encode_pooled,
+    encode_strips,
     nearest_maps,
     normalized_images,
     project,
@@ -18,6 +17,7 @@ from sklearn_kmfeat._core.encoders import ENCODERS, triangle
 from sklearn_kmfeat._core.patches import PatchGrid
 from sklearn_kmfeat._core.pooling import POOLS, Pooling
 from sklearn_kmfeat._core.whitening import Moments, Whitening, zca_matrices
+from sklearn_kmfeat._core.workspace import Tiling, Workspace
 
 N_FILTERS = 20
 CELLS = {
@@ -28,9 +28,28 @@ CELLS = {
 }
 
 
-def workspace_for(images, n_values):
-    columns = images.new_full((2, 60 * images.numel()), torch.nan)
-    return Workspace(columns, images.new_full((n_values,), torch.nan))
+# Images and rows of a tile and of a block; maps of the machine's images have 6 rows.
+TILINGS = [
+    ((3, 6), (3, 6)),
+    ((2, 6), (1, 6)),
+    ((2, 6), (1, 4)),
+    ((1, 4), (1, 4)),
+    ((1, 5), (1, 2)),
+    ((1, 1), (1, 1)),
+    ((50, 100), (50, 100)),
+]
+every_tiling = pytest.mark.parametrize(("tile", "block"), TILINGS)
+
+
+def tiled(images, code, tile, block):
+    """A tiling, and a workspace that holds something else."""
+    _, across = code.grid.map_size(images.shape[1:3])
+    n_values = 60 * images.numel(), block[0] * block[1] * across * code.n_codes
+    tiling = Tiling(tile, tile, block, *n_values)
+    workspace = Workspace.empty(images.dtype, images.device).holding(tiling)
+    for memory in workspace:
+        memory.fill_(torch.nan)
+    return tiling, workspace
 
 
 class Machine:
@@ -101,11 +120,14 @@ class Machine:
     def normalized(self, images):
         return normalized_images(images, self.eps if self.options[1] == "image" else None)
 
-    def fused(self, cells, how, rows_at_once=100, n_values=None, locations_first=None):
+    def fused(self, cells, how, tile=None, block=None, locations_first=None):
         images, code = self.tensors(locations_first=locations_first)
-        workspace = None if n_values is None else workspace_for(images, n_values)
-        pooling = Pooling(how, *CELLS[cells])
-        return encode_pooled(self.normalized(images), code, pooling, rows_at_once, workspace)
+        images, pooling = self.normalized(images), Pooling(how, *CELLS[cells])
+        if tile is None:
+            return encode_pooled(images, code, pooling)
+        cells = pooling.cells(code.grid.map_size(images.shape[1:3]))
+        strips = encode_strips(images, code, cells, 0, *tiled(images, code, tile, block))
+        return cells.join(strips)
 
 
 def assert_same(found, expected):
@@ -134,28 +156,19 @@ def test_equals_the_naive_way_for_every_preparation(
 ):
     options = {"contrast": contrast, "whitening": whitening}
     machine = Machine(encoder, n_channels=n_channels, stride=stride, **options)
-    assert_same(machine.fused("grid", "sum", 2), machine.naive("grid", "sum"))
+    assert_same(machine.fused("grid", "sum"), machine.naive("grid", "sum"))
+    assert_same(machine.fused("grid", "sum", (1, 2), (1, 1)), machine.naive("grid", "sum"))
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("how", POOLS)
 @pytest.mark.parametrize("cells", CELLS)
-@pytest.mark.parametrize("rows_at_once", [1, 2, 5, 6])
-def test_any_strips_give_the_same(encoder, how, cells, rows_at_once):
+@every_tiling
+def test_any_tiling_gives_the_same(encoder, how, cells, tile, block):
     machine = Machine(encoder)
-    assert_same(machine.fused(cells, how, rows_at_once), machine.fused(cells, how).numpy())
-
-
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("n_images", [1, 2, 3, 50])
-@pytest.mark.parametrize("rows_at_once", [1, 4, 6])
-@pytest.mark.parametrize("locations_first", [False, True])
-def test_any_workspace_gives_the_same(encoder, n_images, rows_at_once, locations_first):
-    machine = Machine(encoder)
-    expected = machine.fused("grid", "mean").numpy()
-    n_values = n_images * rows_at_once * 8 * N_FILTERS + 7
-    found = machine.fused("grid", "mean", rows_at_once, n_values, locations_first)
-    assert_same(found, expected)
+    expected = machine.fused(cells, how).numpy()
+    for locations_first in (False, True):
+        assert_same(machine.fused(cells, how, tile, block, locations_first), expected)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -164,7 +177,7 @@ def test_both_layouts_equal_the_naive_way(encoder, n_filters):
     machine = Machine(encoder, n_filters=n_filters)
     expected = machine.naive("grid", "sum")
     assert_same(machine.fused("grid", "sum"), expected)
-    assert_same(machine.fused("grid", "sum", 2, 2 * 8 * n_filters), expected)
+    assert_same(machine.fused("grid", "sum", (1, 2), (1, 2)), expected)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -181,7 +194,8 @@ def test_images_are_left_alone(encoder, contrast):
     machine = Machine(encoder, contrast=contrast)
     images, code = machine.tensors()
     before, matrix = images.clone(), code.projection.matrix.clone()
-    encode_pooled(images, code, Pooling("sum", (2, 2)), 2, workspace_for(images, 1000))
+    cells = Pooling("sum", (2, 2)).cells((6, 8))
+    encode_strips(images, code, cells, 0, *tiled(images, code, (1, 4), (1, 2)))
     assert torch.equal(images, before)
     assert torch.equal(code.projection.matrix, matrix)
 
@@ -235,7 +249,7 @@ def test_responses_are_torchs_convolution():
     """Filters and patches have one order of channels, and no kernel is turned round."""
     machine = Machine("soft_threshold", contrast=None, whitening=False, n_channels=13)
     images, code = machine.tensors()
-    maps = torch.cat(list(affinity_maps(images, code)))
+    maps = affinity_maps(images, code)
     kernels = torch.tensor(machine.filters).view(N_FILTERS, 3, 2, 13).permute(0, 3, 1, 2)
     expected = F.conv2d(images.permute(0, 3, 1, 2), kernels).permute(0, 2, 3, 1)
     assert_same(maps, expected.numpy())
@@ -256,27 +270,18 @@ def test_whitening_folded_into_the_filters_agrees(affinity, whitening, dtype):
         "nearness": responses - (machine.filters**2).sum(1) / 2,
         "distance": squared_distances(rows, machine.filters),
     }[affinity]
-    assert_same(torch.cat(list(affinity_maps(images, code))), expected)
-
-
-@pytest.mark.parametrize("n_values", [None, 48 * N_FILTERS, 2 * 48 * N_FILTERS, 10**5])
-def test_affinity_maps_come_a_few_images_at_a_time(n_values):
-    images, code = Machine().tensors()
-    workspace = None if n_values is None else workspace_for(images, n_values)
-    lengths = [len(maps) for maps in affinity_maps(images, code, workspace)]
-    at_once = 3 if n_values is None else n_values // (48 * N_FILTERS)
-    assert sum(lengths) == 3
-    assert max(lengths) == min(at_once, 3)
+    assert_same(affinity_maps(images, code), expected)
 
 
 @pytest.mark.parametrize("contrast", ["patch", "image", None])
 @pytest.mark.parametrize("whitening", [True, False])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
-@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
-def test_labels_are_the_nearest_filters(contrast, whitening, stride, rows_at_once):
+@every_tiling
+def test_labels_are_the_nearest_filters(contrast, whitening, stride, tile, block):
     machine = Machine("hard", contrast=contrast, whitening=whitening, stride=stride)
     images, code = machine.tensors()
-    labels = nearest_maps(machine.normalized(images), code, rows_at_once)
+    images = machine.normalized(images)
+    labels = nearest_maps(images, code, *tiled(images, code, tile, block))
     expected = squared_distances(machine.whitened(machine.images), machine.filters).argmin(-1)
     assert labels.dtype == torch.int64
     np.testing.assert_array_equal(labels, expected)
@@ -291,7 +296,7 @@ def test_gradients_reach_images_and_filters(encoder, contrast, whitening):
     images, code = machine.tensors(filters)
     images.requires_grad_()
     pooling = Pooling("mean", (2, 2))
-    features = encode_pooled(machine.normalized(images), code, pooling, 4)
+    features = encode_pooled(machine.normalized(images), code, pooling)
     assert_same(features.detach(), machine.fused("grid", "mean").numpy())
     features.square().sum().backward()
     for leaf in (images, filters):
@@ -304,7 +309,7 @@ def test_gradients_reach_images_and_filters(encoder, contrast, whitening):
     for moved in (filters.detach() + step, filters.detach() - step):
         moved_code = machine.tensors(moved)[1]
         normal = machine.normalized(images.detach())
-        moved_features = encode_pooled(normal, moved_code, pooling, 4)
+        moved_features = encode_pooled(normal, moved_code, pooling)
         values.append(moved_features.square().sum())
     slope = (filters.grad * step).sum()
     np.testing.assert_allclose((values[0] - values[1]) / 2, slope, rtol=1e-3, atol=1e-9)
@@ -315,8 +320,8 @@ PIXEL = PatchGrid((1, 1), (1, 1))
 
 def test_one_location_and_one_filter():
     code = PatchCode(PIXEL, None, project(torch.tensor([[3.0, 4.0]]), "distance"), triangle)
-    maps = list(affinity_maps(torch.zeros(1, 1, 1, 2), code))
-    np.testing.assert_allclose(maps[0], [[[[25]]]], rtol=1e-6)
+    maps = affinity_maps(torch.zeros(1, 1, 1, 2), code)
+    np.testing.assert_allclose(maps, [[[[25]]]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("encoder", ["hard", "triangle", "knn"])
@@ -331,31 +336,5 @@ def test_far_from_the_origin(encoder):
         dictionary, images = (torch.from_numpy(a.astype(np.float32)) for a in moved)
         projection = project(dictionary, ENCODERS[encoder].affinity)
         code = PatchCode(PIXEL, None, projection, ENCODERS[encoder].bind({"knn_fraction": 0.4}))
-        codes.append(encode_pooled(images, code, Pooling("sum"), 1).flatten(1))
+        codes.append(encode_pooled(images, code, Pooling("sum")).flatten(1))
     np.testing.assert_allclose(codes[1], codes[0], atol=1e-2)
-
-
-# How much at once
-
-
-@pytest.mark.parametrize("budget", [(1, 1), (10**5, 10**5), (10**6, 10**4), (10**4, 10**6)])
-def test_a_batch_keeps_to_the_budget(budget):
-    _, code = Machine().tensors()
-    batch = Batch.within(budget, (8, 9, 3), [code, code], 8)
-    assert batch.n_images >= 1
-    assert 1 <= batch.n_rows <= 6
-    row, one = 8 * 8 * N_FILTERS, 2 * 8 * 8 * 20
-    assert 8 * batch.n_code_values <= max(budget[1], row)
-    assert 2 * 8 * batch.n_column_values <= max(budget[0], one)
-    workspace = Workspace.empty(torch.float64, torch.device("cpu")).holding(batch)
-    assert workspace.columns.shape == (2, batch.n_column_values)
-    assert workspace.values.shape == (batch.n_code_values,)
-
-
-def test_a_workspace_that_is_large_enough_is_used_again():
-    small, large = Batch(1, 1, 10, 20), Batch(2, 1, 20, 20)
-    workspace = Workspace.empty(torch.float32, torch.device("cpu")).holding(large)
-    again = workspace.holding(small)
-    assert again.columns is workspace.columns
-    assert again.values is workspace.values
-    assert again.holding(Batch(1, 1, 10, 21)).values is not workspace.values

@@ -315,7 +315,7 @@ def test_sums_of_parts_are_those_of_all_rows(blobs, step, exact):
 def test_a_step_counts_the_rows_that_changed_their_centre():
     X = torch.tensor([[0.0], [1.0], [9.0], [10.0]])
     step = RowStep(X)
-    n_changed = [step(torch.tensor(c)[:, None]).n_changed for c in ([0.0, 9], [0, 9], [0, 1.5])]
+    n_changed = [step(torch.tensor(c)[:, None]).n_changed for c in ([0.0, 9], [0.0, 9], [0.0, 1.5])]
     assert n_changed == [4, 0, 1]
 
 

@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from naive import pool as naive_pool
 from sklearn_kmfeat._core.pooling import POOLS, Pooling, grid_spans, window_spans
 
-# Grid, window, stride, and the spans that follow for maps of 7 x 6; four cells are summed by one
-# product, 1 and more than 16 are not.
+# Grid, window, stride, and the spans that follow for maps of 7 x 6.
 CELLS = [
     ((1, 1), None, None, ([(0, 7)], [(0, 6)])),
     ((2, 2), None, None, ([(0, 4), (4, 7)], [(0, 3), (3, 6)])),
@@ -29,10 +28,12 @@ DTYPES = [torch.float32, torch.float64]
 
 def pooled(codes, how, grid=None, window=None, stride=None, rows_at_once=None):
     """Codes pooled in strips of so many rows."""
-    height = codes.shape[1]
-    step = rows_at_once or height
-    strips = ((row, [codes[:, row : row + step]]) for row in range(0, height, step))
-    return Pooling(how, grid, window, stride).pool(strips, tuple(codes.shape[1:3]))
+    pooling, height = Pooling(how, grid, window, stride), codes.shape[1]
+    if rows_at_once is None:
+        return pooling.pool(codes)
+    cells = pooling.cells(tuple(codes.shape[1:3]))
+    starts = range(0, height, rows_at_once)
+    return cells.join([cells.reduce(codes[:, row : row + rows_at_once], row) for row in starts])
 
 
 def codes_of(height, width, n_codes=5, dtype=torch.float64):
@@ -106,11 +107,17 @@ def test_any_strips_pool_as_the_loop(grid, window, stride, spans, pool, dtype, r
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_some_images_at_a_time_pool_as_all(pool):
-    codes = codes_of(7, 6)
-    parts = ((row, codes[:, row : row + 4].split([1, 2])) for row in (0, 4))
-    found = Pooling(pool, (2, 2)).pool(parts, (7, 6))
-    torch.testing.assert_close(found, pooled(codes, pool, (2, 2)))
+def test_a_strip_holds_the_rows_of_cells_that_it_touches(pool):
+    cells = Pooling(pool, (3, 2)).cells((7, 6))  # rows 0 to 2, 3 and 4, 5 and 6
+    for start, stop, first, n_rows in ((0, 3, 0, 1), (2, 4, 0, 2), (4, 5, 1, 1), (2, 7, 0, 3)):
+        strip = cells.reduce(codes_of(7, 6)[:, start:stop], start)
+        assert (strip.first, strip.values.shape) == (first, (3, n_rows, 2, 5))
+
+
+def test_a_row_in_several_windows():
+    cells = Pooling("sum", None, (3, 6), (1, 6)).cells((7, 6))
+    strip = cells.reduce(codes_of(7, 6)[:, 3:4], 3)  # in windows 1 to 3, 2 to 4 and 3 to 5
+    assert (strip.first, strip.values.shape) == (1, (3, 3, 1, 5))
 
 
 @pytest.mark.parametrize(("pool", "torchs"), [("mean", F.avg_pool2d), ("max", F.max_pool2d)])
@@ -156,8 +163,7 @@ def test_cells_put_together_are_the_whole(grid, window, stride, spans):
 @pytest.mark.parametrize("pool", POOLS)
 def test_negative_codes_of_cells_outside_a_strip(pool):
     codes = -1 - codes_of(6, 6).abs()
-    strips = [(0, [codes[:, :1]]), (1, [codes[:, 1:]])]
-    cells = Pooling(pool, (3, 3)).pool(strips, (6, 6))
+    cells = pooled(codes, pool, (3, 3), rows_at_once=1)
     assert (cells < 0).all()
     assert cells.isfinite().all()
 

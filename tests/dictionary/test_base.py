@@ -26,10 +26,6 @@ from sklearn_kmfeat import (
     PatchExtractor,
     ZCAWhitener,
 )
-from sklearn_kmfeat._core.encode import Batch
-from sklearn_kmfeat._dictionary.patch_encoder import PatchEncoder
-from sklearn_kmfeat._inputs.check import check_images
-from sklearn_kmfeat._utils.memory import scratch_bytes
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
 ENCODERS = ["hard", "triangle", "soft_threshold", "knn"]
@@ -304,7 +300,7 @@ class TestPartialFit:
         def interrupt(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("sklearn_kmfeat._core.kmeans.nearest", interrupt)
+        monkeypatch.setattr("sklearn_kmfeat._core.kmeans.nearest_and_sums", interrupt)
         with pytest.raises(KeyboardInterrupt):
             learner.partial_fit(images)
         assert vars(learner).keys() == before.keys()
@@ -584,19 +580,6 @@ def test_fast_precision_puts_the_switches_back(learner, images):
     after = torch.backends.mkldnn.matmul.fp32_precision, torch.backends.cuda.matmul.fp32_precision
     assert after == before
     np.testing.assert_allclose(fast, learner.transform(images), rtol=0.1, atol=5)
-
-
-def test_scratch_memory_follows_the_budget(learner, images):
-    checked = check_images(learner, images, reset=False)
-    encoder = PatchEncoder.from_fitted(learner)
-    for mebibytes in (0.1, 1, 8):
-        with sklearn.config_context(working_memory=mebibytes):
-            budget = scratch_bytes(torch.device("cpu"))
-        batch = Batch.within(budget, checked.shape, encoder._codes(), 4)
-        one_row = 4 * 27 * 110
-        assert 4 * batch.n_code_values <= max(mebibytes * 2**19, 4 * 27 * 32)
-        assert 4 * 2 * batch.n_column_values <= max(mebibytes * 2**19, 2 * one_row)
-        assert batch.n_column_values == batch.n_images * batch.n_rows * 27 * 110
 
 
 def line_of(record):

@@ -283,8 +283,8 @@ def naive_features(learner, X, how=np.max):
             rows = (rows - whitener.mean_) @ whitener.whitening_
         codes.append(encode(rows, filters, learner.encoder, learner.alpha, learner.knn_fraction))
     down, across = codes[0].shape[1:3]
-    edges = ([0, (n + 1) // 2, n] for n in (down, across))
-    return pool(np.concatenate(codes, -1), *edges, learner.pool).reshape(len(X), -1)
+    halves = ([(0, (n + 1) // 2), ((n + 1) // 2, n)] for n in (down, across))
+    return pool(np.concatenate(codes, -1), *halves, learner.pool).reshape(len(X), -1)
 
 
 @every_preparation
@@ -1004,7 +1004,7 @@ def test_interrupted_fit_leaves_no_trace(maps, monkeypatch):
     monkeypatch.setattr("sklearn_kmfeat._dictionary.learners.convolutional", interrupt)
     with pytest.raises(KeyboardInterrupt):
         learner.fit(maps[:, :12])
-    monkeypatch.setattr("sklearn_kmfeat._core.gain_shape.nearest", interrupt)
+    monkeypatch.setattr("sklearn_kmfeat._core.gain_shape.nearest_and_sums", interrupt)
     with pytest.raises(KeyboardInterrupt):
         learner.partial_fit(maps)
     assert vars(learner).keys() == before.keys()

@@ -36,10 +36,13 @@ class ResetHead(Head):
         """All parameters."""
         return self.classifiers.parameters()
 
+    @torch.no_grad()
     def renew(self, labels: torch.Tensor) -> None:
         """New random weights, whatever the labels are: clusters have no order to go on from."""
         for classifier in self.classifiers:
-            nn.init.normal_(classifier.weight, std=_INITIAL_STD)
+            # Drawn on the CPU: the same on every device.
+            weights = torch.empty(classifier.weight.shape)
+            classifier.weight.copy_(nn.init.normal_(weights, std=_INITIAL_STD))
             nn.init.zeros_(classifier.bias)
 
     def forward(self, embeddings, index):
