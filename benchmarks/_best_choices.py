@@ -1,7 +1,7 @@
 """What the settings of `_best_cifar.py` were chosen from: held-out training images of CIFAR-10.
 
-8,000 training images, and 6,000 others that judge; no test image is seen. About as many features for
-each training image as in the large runs, so that what wins here is not what merely has fewer.
+8,000 training images, and 6,000 others that judge; no test image is seen. About as many features
+for each training image as in the large runs, so that what wins here is not what merely has fewer.
 """
 
 import numpy as np
