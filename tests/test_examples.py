@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_classification
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.utils import Bunch
 
 from sklearn_kmfeat import BagOfPatches, DeepClusterEstimator, ImageFiles, KMeansFilterLearner
@@ -225,6 +226,32 @@ def test_ridge_of_the_accuracy_benchmark(benchmark_module):
     accuracy, penalty = linear.ridge_accuracy((X[:400], y[:400]), (X[400:], y[400:]))
     assert accuracy > 0.8
     assert penalty in linear.PENALTIES
+
+
+def test_nystroem_of_the_accuracy_benchmark(benchmark_module):
+    """Its products are those of scikit-learn's features, of whatever rotation."""
+    linear = benchmark_module("_linear")
+    X, X_test = np.split(np.random.RandomState(0).randn(60, 12).astype(np.float32), [40])
+    kernel = linear.Nystroem(15, width=2.0)
+    for columns in (slice(5), slice(5, 12)):
+        kernel.add(X[:, columns], X_test[:, columns], chunk=7)
+    found = kernel.features(chunk=7)
+    # A block of columns at a time, landmarks first: the 15 rows, and exp(-|x - y|^2 / (12 * 4)).
+    landmarks, gamma = X[:15], 1 / (12 * 4)
+    basis = rbf_kernel(landmarks, gamma=gamma) + 1e-4 * np.eye(15)
+    crosses = [rbf_kernel(rows, landmarks, gamma=gamma) for rows in (X, X_test)]
+    expected = crosses[0] @ np.linalg.solve(basis, crosses[1].T)
+    np.testing.assert_allclose(found[0] @ found[1].T, expected, atol=1e-3)
+
+
+def test_stages_of_the_best(benchmark_module):
+    best = benchmark_module("_best_cifar")
+    assert set(best.ROWS) == set(best.TARGETS)
+    row, other = best.measured.func({5: 1, 6: 1}, (50, None), True)
+    assert row["features"] == 200
+    assert other["features"] == 2 * 30 * 9
+    assert min(row["accuracy"], other["accuracy"]) > 0.3
+    assert row["fit (s)"] == other["fit (s)"]
 
 
 def test_report_writes_both_forms(benchmark_module, tmp_path, capsys):

@@ -107,29 +107,43 @@ def expected_features(learner, X):
     """Codes pooled over cells (n, rows, columns, K), by the fitted attributes."""
     filters = as_float(learner.cluster_centers_)
     filters = np.vstack([filters, -filters]) if learner.split_sign else filters
-    folded = learner.mirror and learner.output == "features"
-    if learner.mirror:
-        flipped = filters.reshape(len(filters), *pair(learner.patch_size), -1)[:, :, ::-1]
-        filters = np.vstack([filters, flipped.reshape(filters.shape)])
-    if folded:
-        both = [pooled_maps(learner, each, filters) for each in (X, X[:, :, ::-1])]
-        both = [each[..., : len(filters) // 2] for each in both]
-        return np.maximum(*both) if learner.pool == "max" else np.add(*both)
-    return pooled_maps(learner, X, filters)
+    if not learner.mirror:
+        return naive.pool(codes(learner, X, filters), *spans(learner, X), learner.pool)
+    flipped = filters.reshape(len(filters), *pair(learner.patch_size), -1)[:, :, ::-1]
+    both = np.vstack([filters, flipped.reshape(filters.shape)])
+    if learner.output == "maps":
+        return naive.pool(codes(learner, X, both), *spans(learner, X), learner.pool)
+    add = np.maximum if learner.pool == "max" else np.add
+    results = [folded(learner, each, both, add) for each in (X, X[:, :, ::-1])]
+    # Both are the same where the locations of a mirrored image are the mirrored locations.
+    return add(*results) / (1 if learner.pool == "max" else 2)
 
 
-def pooled_maps(learner, X, filters):
-    maps = naive.encode(prepared_patches(learner, X), filters, learner.encoder, learner.alpha, 0.4)
-    size = maps.shape[1:3]
+def folded(learner, X, filters, add):
+    """Codes of filters and, in mirrored cells, of their mirror images, pooled and added."""
+    rows, columns = spans(learner, X)
+    left, right = np.split(codes(learner, X, filters), 2, axis=-1)
+    across = [(right.shape[2] - b, right.shape[2] - a) for a, b in columns]
+    right = naive.pool(right, rows, across, learner.pool)
+    return add(naive.pool(left, rows, columns, learner.pool), right)
+
+
+def codes(learner, X, filters):
+    options = learner.encoder, learner.alpha, 0.4
+    return naive.encode(prepared_patches(learner, X), filters, *options)
+
+
+def spans(learner, X):
+    """From where to where each cell reaches, down and across."""
+    sizes, steps = pair(learner.patch_size), pair(learner.stride)
+    size = [(n - p) // s + 1 for n, p, s in zip(X.shape[1:3], sizes, steps, strict=True)]
     if learner.pool_size is not None:
         sizes, steps = pair(learner.pool_size), pair(learner.pool_stride or learner.pool_size)
-        cells = [windows(*each) for each in zip(size, sizes, steps, strict=True)]
-    elif learner.output == "maps" or learner.pool_grid is None:
-        cells = [windows(n, 1, 1) for n in size]
-    else:
-        cells = [edges(n, k) for n, k in zip(size, pair(learner.pool_grid), strict=True)]
-        cells = [list(pairwise(each)) for each in cells]
-    return naive.pool(maps, *cells, learner.pool)
+        return [windows(*each) for each in zip(size, sizes, steps, strict=True)]
+    if learner.output == "maps" or learner.pool_grid is None:
+        return [windows(n, 1, 1) for n in size]
+    cells = [edges(n, k) for n, k in zip(size, pair(learner.pool_grid), strict=True)]
+    return [list(pairwise(each)) for each in cells]
 
 
 @given(images(least=2), LEARNER_PARAMS, st.sampled_from(["lloyd", "spherical", "random"]))
