@@ -27,3 +27,10 @@ def first_of_largest(values: torch.Tensor) -> torch.Tensor:
     if values.device.type == "cpu":  # with 1,600 values NumPy takes a tenth of torch's time
         return torch.from_numpy(np.asarray(np.argmax(values.numpy(), -1)))
     return values.argmax(-1)
+
+
+def first_of_smallest(values: torch.Tensor) -> torch.Tensor:
+    """As `first_of_largest`, where values are smallest."""
+    if values.device.type == "cpu":
+        return torch.from_numpy(np.asarray(np.argmin(values.numpy(), -1)))
+    return values.argmin(-1)
