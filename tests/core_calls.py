@@ -17,15 +17,20 @@ from sklearn_kmfeat._core import (
     encode,
     encoders,
     gain_shape,
+    hierarchical,
     kmeans,
+    mirror,
     patches,
     pooling,
     preparation,
+    products,
     restarts,
     seeding,
+    selection,
     streaming,
     whitening,
     windows,
+    workspace,
 )
 
 _DRAW = torch.Generator().manual_seed(0)
@@ -52,7 +57,7 @@ def drawn(function, *more):
 
 def coded(rows, centers, exact=False):
     code = gain_shape.coding(rows, rows.square().sum(1), centers)
-    return gain_shape.coded_sums(code, code.errors, len(centers), rows.__getitem__, exact)
+    return gain_shape.coded_sums(code, code.errors, rows.__getitem__, exact)
 
 
 def in_windows(function):
@@ -72,21 +77,25 @@ def code_of(filters, affinity="distance", encoder=encoders.triangle, prepared=PR
     return encode.patch_code(filters, prepared, GRID, affinity, encoder)
 
 
-def workspace(images):
-    """For a few images and two rows of them at a time."""
-    return encode.Workspace(images.new_empty(2, 2**12), images.new_empty(2**12))
+def tiled(images, code, n_rows=2):
+    """A tiling of two rows of one image at a time, and its workspace."""
+    across = code.grid.map_size(images.shape[1:3])[1]
+    block = 1, n_rows
+    tiling = workspace.Tiling(block, block, block, 2**12, n_rows * across * code.n_codes)
+    return tiling, workspace.Workspace.empty(images.dtype, images.device).holding(tiling)
 
 
 def encoded(images, filters, affinity, encoder, prepared=PREPARATION, pool="sum", cells=(2, 2)):
-    """Pooled codes in one strip, and in strips of two rows in a workspace that is used again."""
+    """Pooled codes at once, and in strips of two rows in a workspace that is used again."""
     code, how = code_of(filters, affinity, encoder, prepared), pooling.Pooling(pool, cells)
-    at_once = encode.encode_pooled(images, code, how)
-    return at_once, encode.encode_pooled(images, code, how, 2, workspace(images))
+    cells = how.cells(code.grid.map_size(images.shape[1:3]))
+    strips = encode.encode_strips(images, code, cells, 0, *tiled(images, code))
+    return encode.encode_pooled(images, code, how), cells.join(strips)
 
 
 def nearest_maps(images, filters):
     code = code_of(filters, "nearness", encoders.hard)
-    return encode.nearest_maps(images, code, 2, workspace(images))
+    return encode.nearest_maps(images, code, *tiled(images, code))
 
 
 def moved_empty(rows, centers):
@@ -104,8 +113,16 @@ def recentered(measured, filters):
 
 
 def pooled(how, grid, window, codes):
-    strips = [(0, [codes[:, :3]]), (3, [codes[:2, 3:], codes[2:, 3:]])]
-    return pooling.Pooling(how, grid, window).pool(strips, (7, 8))
+    cells = pooling.Pooling(how, grid, window).cells((7, 8))
+    return cells.join([cells.reduce(codes[:, :3], 0), cells.reduce(codes[:, 3:], 3)])
+
+
+def mirror_pooled(how, codes):
+    codes, pool = (
+        torch.cat([codes, 2 * codes], -1),
+        mirror.MirrorPooling(pooling.Pooling(how, (2, 2))),
+    )
+    return pool.both(pool.pool(codes), pool.pool(codes.flip(2)))
 
 
 def running(kind, rows, filters):
@@ -156,13 +173,13 @@ CALLS = {
         _FEW_AND_MANY,
     ),
     "sums_by_label": (lambda rows, labels: assign.sums_by_label(rows, labels, 9), (ROWS, LABELS)),
-    "label_sums": (lambda rows, labels: assign.label_sums(rows, labels, 9), (ROWS, LABELS)),
-    "label_sums (updated)": (
-        lambda rows, labels, before: assign.label_sums(
-            rows, labels, 9, before, assign.label_sums(rows, before, 9)
-        ),
-        (ROWS, LABELS, OTHERS),
+    "nearest_and_sums": (
+        lambda rows, centers: [
+            assign.nearest_and_sums(rows, centers, direction=each) for each in (False, True)
+        ],
+        (ROWS, FILTERS),
     ),
+    "squared_norms": (assign.squared_norms, (ROWS,)),
     "squared_errors": (assign.squared_errors, (ROWS, FILTERS, LABELS)),
     "RowStep": (
         lambda rows, centers: [kmeans.RowStep(rows)(centers, exact) for exact in (False, True)],
@@ -240,6 +257,11 @@ CALLS = {
     ),
     "sums_beside": (in_windows(beside), (PIXELS, gain_shape.unit_length(FILTERS))),
     "best_offsets": (in_windows(conv_kmeans.best_offsets), (PIXELS, FILTERS)),
+    "hierarchical": (drawn(hierarchical.hierarchical, 30), (ROWS,)),
+    "ahead": (
+        lambda a, b, live: kmeans.ahead(a, b, live, 0.9),
+        (FILTERS, FILTERS + 1, torch.arange(9) > 3),
+    ),
     "sample_rows": (drawn(seeding.sample_rows, 20), (ROWS,)),
     "kmeans_plusplus": (drawn(seeding.kmeans_plusplus, 6), (ROWS + 9,)),
     "energy_plusplus": (drawn(seeding.energy_plusplus, 6), (ROWS,)),
@@ -302,6 +324,18 @@ CALLS = {
         for how in pooling.POOLS
         for grid, window in (((1, 1), None), ((2, 2), None), ((5, 5), None), (None, (3, 2)))
     },
+    "MirrorPooling": (
+        lambda codes: [mirror_pooled(how, codes) for how in pooling.POOLS],
+        (IMAGES,),
+    ),
+    "mirrored": (lambda rows: mirror.mirrored(rows, (2, 2)), (ROWS,)),
+    "dividing": (
+        lambda values: values >= selection.dividing(values, 30, few=10),
+        (ROWS @ MANY.T,),
+    ),
+    "first_of_largest": (products.first_of_largest, (AFFINITIES,)),
+    "first_of_smallest": (products.first_of_smallest, (AFFINITIES,)),
+    "in_two_parts": (lambda rows: products.in_two_parts(rows, torch.bfloat16), (ROWS,)),
     **{name: (code, (AFFINITIES.square(),)) for name, (_, code) in _ENCODERS.items()},
     "hard (ties)": (encoders.hard, (AFFINITIES.round(),)),
     "knn (ties)": (partial(encoders.knn, knn_fraction=0.3), (AFFINITIES.round(),)),
@@ -320,8 +354,8 @@ CALLS = {
     "PatchCode": (lambda filters: code_of(filters).n_codes, (FILTERS,)),
     "Workspace": (
         lambda images: (
-            encode.Workspace.empty(images.dtype, images.device)
-            .holding(encode.Batch(1, 2, 60, 40))
+            workspace.Workspace.empty(images.dtype, images.device)
+            .holding(workspace.Tiling((1, 2), (1, 2), (1, 2), 60, 40))
             .pair(2, 3)
             .zero_()
         ),
@@ -335,6 +369,10 @@ CALLS = {
         )
         for name, (kind, code) in _ENCODERS.items()
     },
+    "encode_strips": (
+        partial(encoded, affinity="distance", encoder=encoders.triangle, pool="mean"),
+        (IMAGES, FILTERS),
+    ),
     "encode_pooled (many filters)": (
         partial(encoded, affinity="distance", encoder=encoders.triangle, pool="max"),
         (IMAGES, MANY),
@@ -348,7 +386,7 @@ CALLS = {
             pool="mean",
             cells=(5, 5),
         ),
-        (IMAGES, FILTERS + 25),
+        (IMAGES / 10, FILTERS + 2),
     ),
     "nearest_maps": (nearest_maps, (IMAGES, FILTERS)),
     "affinity_maps": (

@@ -46,8 +46,9 @@ from sklearn_kmfeat._inputs.arrays import ArraySource
 NOT_ON_DEVICES = {
     *("deal_channels", "draw_seeds", "most_similar", "balanced_groups", "strongest_channels"),
     *("agreement_matrix", "mean_agreement", "Vote", "one_hot", "auto_eps", "check_size"),
-    *("map_size", "PatchGrid", "grid_edges", "window_edges", "Batch"),
-    *("Dictionary", "Coding", "Step", "Encoder"),
+    *("map_size", "PatchGrid", "grid_spans", "window_spans", "symmetric", "Tiling", "shares"),
+    *("Dictionary", "Coding", "Step", "Encoder", "Strip", "Cells", "MirrorCells"),
+    *("reduced_dtype", "wide_dtype", "with_mirrored"),
 }
 # Their results, or parts of them, belong on the CPU, wherever the rows are.
 ON_CPU = {
