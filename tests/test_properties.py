@@ -36,7 +36,7 @@ LEARNER_PARAMS = st.fixed_dictionaries(
         "contrast_eps": st.sampled_from(["auto", 0, 1.0]),
         "whiten_eps": st.sampled_from([None, 0, 0.01, 0.1, 1.0]),
         "n_init": st.integers(1, 2),
-        "init": st.sampled_from(["sample", "k-means++"]),
+        "init": st.sampled_from(["auto", "sample", "k-means++", "hierarchical"]),
         "encoder": st.sampled_from(["hard", "triangle", "soft_threshold", "knn"]),
         "alpha": st.sampled_from([0, 0.25]),
         "split_sign": st.booleans(),

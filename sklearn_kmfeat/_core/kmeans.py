@@ -23,9 +23,9 @@ _CANDIDATES = 4
 # An error this small beside the squared norm of its row is rounding: the row is its center.
 _ROUNDING = 1e-10
 #: A good momentum. Of 400,000 whitened patches of CIFAR-10, the inertia of 50 Lloyd steps for
-#: 1,600 centers is reached in 10 with 0.9, in 11 with 0.8 and not in 15 with 0.5; that of 30 steps
-#: for 200 in 9 with 0.9 and in 8 with 0.8, which ends higher. (Where 15 rows make a cluster, the
-#: few steps until nothing moves become half as many more.)
+#: 1,600 centers is reached in 12, with 0.85 to 1; that of 30 steps for 200 in 9 with 0.9, and in 8
+#: with 0.8, which ends higher. (Where 15 rows make a cluster, the few steps until nothing moves
+#: become half as many more.)
 MOMENTUM = 0.9
 
 

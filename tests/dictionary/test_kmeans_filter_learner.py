@@ -63,7 +63,7 @@ def test_spherical_filters_are_unit_and_explain_more_than_patches(rows):
     assert (gains**2).sum() > (np.abs(white @ start.T).max(axis=1) ** 2).sum()
 
 
-@pytest.mark.parametrize("init", ["sample", "k-means++"])
+@pytest.mark.parametrize("init", ["auto", "sample", "k-means++", "hierarchical"])
 @pytest.mark.parametrize("algorithm", ["lloyd", "spherical", "random"])
 def test_filters_are_live_and_different(algorithm, init):
     digits = load_mnist_sample().images[:200]
@@ -76,7 +76,7 @@ def test_filters_are_live_and_different(algorithm, init):
     assert learner.counts_.sum() == 4000
 
 
-@pytest.mark.parametrize("init", ["sample", "k-means++"])
+@pytest.mark.parametrize("init", ["auto", "sample", "k-means++", "hierarchical"])
 @pytest.mark.parametrize("algorithm", ["lloyd", "random"])
 def test_fewer_different_patches_than_filters(algorithm, init):
     rows = np.repeat(np.eye(5), 10, axis=0)

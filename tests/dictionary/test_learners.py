@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_kmfeat import KMeansFilterLearner
+from sklearn_kmfeat import BagOfPatches, ConvKMeans, KMeansFilterLearner
 from sklearn_kmfeat._core.kmeans import Dictionary, RowStep
 from sklearn_kmfeat._core.preparation import Preparation
 from sklearn_kmfeat._core.streaming import RunningSums
@@ -91,6 +91,42 @@ def test_the_contract(name):
     )
     assert sums_of_fitted.counts.sum() == 50
     assert torch.equal(pixels, before)
+
+
+@pytest.mark.parametrize(
+    ("few", "n_centers", "expected"),
+    [("sample", 199, "sample"), ("k-means++", 199, "k-means++"), ("sample", 200, "hierarchical")],
+)
+@pytest.mark.parametrize("name", ["lloyd", "spherical"])
+def test_auto_starts_many_filters_in_levels(name, few, n_centers, expected):
+    rows = torch.rand(900, 9, generator=torch.manual_seed(0))
+    learner = LEARNERS[name](n_centers, (3, 3), init="auto", init_of_few=few)
+    plain = LEARNERS[name](n_centers, (3, 3), init=expected)
+    starts = [one.start(rows, np.random.RandomState(0)) for one in (learner, plain)]
+    assert torch.equal(*starts)
+
+
+def test_bags_start_few_words_by_kmeans_plusplus(images):
+    params = {"n_words": 20, "n_patches": 3000, "random_state": 0}
+    auto, plusplus = (
+        BagOfPatches(init=init, **params).fit(images) for init in ("auto", "k-means++")
+    )
+    np.testing.assert_array_equal(auto.cluster_centers_, plusplus.cluster_centers_)
+
+
+@pytest.mark.parametrize("n_init", [1, 2])
+def test_the_levels_lead_to_less_inertia_than_random_patches(images, n_init):
+    params = {"n_filters": 200, "n_patches": 20_000, "max_iter": 1, "n_init": n_init}
+    inertias = {
+        init: KMeansFilterLearner(init=init, random_state=0, **params).fit(images).inertia_
+        for init in ("auto", "sample")
+    }
+    assert inertias["auto"] < 0.97 * inertias["sample"]
+
+
+def test_windows_have_no_levels(images):
+    with pytest.raises(ValueError, match="'init' parameter"):
+        ConvKMeans(4, init="hierarchical").fit(images)
 
 
 def test_a_stream_of_random_patches_keeps_them(images):
