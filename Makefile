@@ -22,12 +22,12 @@ install: .venv/.installed-dev
 demo: install
 	$(BIN)/python examples/demo.py
 
-# One thread a worker: the workers are the parallelism.
+# One thread a worker: the workers are the parallelism. Where a test takes more, they do not spin.
 test: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
-	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive MPLBACKEND=agg $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 bench: install
 	$(BIN)/python benchmarks/speed.py
