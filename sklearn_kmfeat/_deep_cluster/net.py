@@ -264,7 +264,8 @@ class _DeepClusterNet(NeuralNet):
         finished = True
         try:
             while len(self.records_) < n_epochs and not self.stopped_:
-                self._set_learning_rate(len(self.records_) / n_epochs)
+                if self.recipe.lr_schedule == "cosine":
+                    set_cosine_rate(self.optimizer_, len(self.records_) / n_epochs)
                 self.fit_loop(dataset, epochs=1)
         except KeyboardInterrupt:
             restore(self, self._last_state)
@@ -275,18 +276,6 @@ class _DeepClusterNet(NeuralNet):
             del self._classes, self._on_epoch, self._last_state
         self.notify("on_train_end", X=dataset, y=y)
         return finished
-
-    def _set_learning_rate(self, share):
-        """Follow the schedule, after a share of all epochs is done.
-
-        A classifier that starts anew keeps its rate: it has new clusters to learn in the last
-        epochs, too, and with a rate near zero it would still guess, and teach the network nothing.
-        """
-        if self.recipe.lr_schedule == "constant":
-            return
-        factor = (1 + math.cos(math.pi * share)) / 2
-        for group in self.optimizer_.param_groups:
-            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Cluster, if it is time to."""
@@ -329,3 +318,14 @@ def _steps_draw(net):
     of_torch = net.optimizer, net.criterion
     known = all(getattr(part, "__module__", "").startswith("torch.") for part in of_torch)
     return not known or draws_numbers(net.module_)
+
+
+def set_cosine_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Set the learning rate by the cosine schedule, after a share of all epochs is done.
+
+    A classifier that starts anew keeps its rate: it has new clusters to learn in the last
+    epochs, too, and with a rate near zero it would still guess, and teach the network nothing.
+    """
+    factor = (1 + math.cos(math.pi * share)) / 2
+    for group in optimizer.param_groups:
+        group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
