@@ -75,8 +75,6 @@ class Sums:
         From an int m to the m rows with the largest errors, (at most m, d), and these errors,
         in descending order; rows without an error are left out. A function, since it takes
         another pass and is asked for only when a center lost all its rows.
-    n_changed : int or None
-        Rows that changed their center since the last step, where the step knows.
     gains, squared_gains : float64 tensors of shape (k,) or None
         Sums of the gains of each center's rows, and of their squares; only where asked for as
         `exact`, and for centers of unit length. None: each gain is one.
@@ -92,7 +90,6 @@ class Sums:
     inertia: float
     norm: float
     worst: Callable[[int], tuple[torch.Tensor, torch.Tensor]]
-    n_changed: int | None = None
     gains: torch.Tensor | None = None
     squared_gains: torch.Tensor | None = None
     offset_counts: torch.Tensor | None = None
@@ -109,7 +106,7 @@ class Sums:
             return self.beside() + other.beside()
 
         both_beside = self.beside is not None and other.beside is not None
-        optional = ("n_changed", "gains", "squared_gains", "offset_counts")
+        optional = ("gains", "squared_gains", "offset_counts")
         return Sums(
             self.sums + other.sums,
             self.counts + other.counts,
@@ -139,8 +136,6 @@ class Step(Protocol):
 class RowStep:
     """The step of Lloyd's algorithm over rows in memory.
 
-    It remembers the labels of the last step, to count the rows that changed their center.
-
     Parameters
     ----------
     rows : tensor of shape (n, d)
@@ -151,13 +146,11 @@ class RowStep:
         self.rows = rows
         self.norms = squared_norms(rows)
         self.norm = total(self.norms)
-        self.labels = None
 
     def __call__(self, centers: torch.Tensor, exact: bool = False) -> Sums:
-        rows, k, before = self.rows, len(centers), self.labels
+        rows = self.rows
         labels, _, sums = nearest_and_sums(rows, centers)
-        self.labels = labels
-        counts = torch.bincount(labels, minlength=k)
+        counts = torch.bincount(labels, minlength=len(centers))
         if exact:
             errors = squared_errors(rows, centers, labels)
             inertia = total(errors)
@@ -168,8 +161,7 @@ class RowStep:
             known = squared_errors(rows, centers, labels) if errors is None else errors
             return worst_rows(m, known, self.norms, rows.__getitem__)
 
-        n_changed = len(rows) if before is None else int((labels != before).sum())
-        return Sums(sums, counts, inertia, self.norm, worst, n_changed)
+        return Sums(sums, counts, inertia, self.norm, worst)
 
     def _expanded_inertia(self, sums, counts, centers):
         """Sum of squared errors from the sums alone, without a pass over the rows."""

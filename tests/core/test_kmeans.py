@@ -362,13 +362,6 @@ def test_sums_of_parts_are_those_of_all_rows(blobs, step, exact):
         torch.testing.assert_close(one, other)
 
 
-def test_a_step_counts_the_rows_that_changed_their_centre():
-    X = torch.tensor([[0.0], [1.0], [9.0], [10.0]])
-    step = RowStep(X)
-    n_changed = [step(torch.tensor(c)[:, None]).n_changed for c in ([0.0, 9], [0.0, 9], [0.0, 1.5])]
-    assert n_changed == [4, 0, 1]
-
-
 @pytest.mark.parametrize("answer", [True, False])
 @pytest.mark.parametrize("method", LEARNERS)
 def test_a_dictionary_says_whether_a_callback_stopped_it(blobs, method, answer):
