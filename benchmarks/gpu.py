@@ -28,9 +28,9 @@ from _report import report
 from skorch.callbacks import Callback
 
 from sklearn_kmfeat import DeepClusterEstimator, KMeansFilterLearner
-from sklearn_kmfeat._core.assign import squared_errors
+from sklearn_kmfeat._core.assign import nearest, squared_errors
 from sklearn_kmfeat._core.hierarchical import hierarchical
-from sklearn_kmfeat._core.kmeans import MOMENTUM, kmeans, nearest
+from sklearn_kmfeat._core.kmeans import MOMENTUM, kmeans
 from sklearn_kmfeat._core.seeding import sample_rows
 from sklearn_kmfeat._utils.device import matmul_precision
 from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample

@@ -187,7 +187,7 @@ PATCHES = {
         8, encoder=encoder, whiten_eps=None, contrast="image", pool="max", pool_grid=3, **FEW)
        for encoder in ENCODERS},
     "many filters": KMeansFilterLearner(260, **FEW | {"n_patches": 300}),
-    "maps": KMeansFilterLearner(8, output="maps", pool_size=2, precision="fast", **FEW),
+    "maps": KMeansFilterLearner(8, output="maps", pool_size=2, **FEW),
     "no contrast": KMeansFilterLearner(8, contrast=None, pool="mean", pool_grid=5, **FEW),
     "bag": BagOfPatches(8, **FEW),
     "windows": ConvKMeans(6, **FEW_WINDOWS),
@@ -318,6 +318,14 @@ def test_models_of_the_cpu_encode_there(name, device):
     there = pickle.loads(pickle.dumps(expected))
     for method, value in results(moved(there, device.kind), photos()[0]).items():
         device.close(value, of_expected[method])
+
+
+def test_fast_products_are_near_exact_ones(device):
+    """On a CPU they may be of bfloat16, on CUDA of TF32."""
+    exact, of_exact = on_cpu("maps")
+    fast = moved(pickle.loads(pickle.dumps(exact)), device.kind).set_params(precision="fast")
+    found, expected = fast.transform(photos()[0]), of_exact["transform"]
+    np.testing.assert_allclose(found, expected, atol=0.05 * expected.max())
 
 
 @pytest.mark.parametrize(
