@@ -92,7 +92,9 @@ def patch_code(
     reduced: torch.dtype | None = None,
 ) -> PatchCode:
     """The `PatchCode` of filters (K, d) of prepared patches."""
-    projection = project(filters, affinity, preparation.whitening, reduced)
+    # Of patches as they are, rounding would lose the small directions that whitening enlarges.
+    fold = reduced is None or preparation.contrast_eps is not None
+    projection = project(filters, affinity, preparation.whitening, reduced, fold)
     return PatchCode(grid, preparation.contrast_eps, projection, code, channels)
 
 
@@ -101,6 +103,7 @@ def project(
     affinity: str,
     whitening: Whitening | None = None,
     reduced: torch.dtype | None = None,
+    fold: bool = True,
 ) -> Projection:
     """Fold dictionary and whitening into one product where that is possible.
 
@@ -112,6 +115,8 @@ def project(
     whitening : Whitening or None, default=None
     reduced : torch.dtype or None, default=None
         Of inner products with patches; None: as all the rest.
+    fold : bool, default=True
+        Whether inner products are with patches that are not whitened.
 
     Returns
     -------
@@ -134,10 +139,11 @@ def project(
         first = _as_product(whitening, filters, dtype)
     else:
         bias = -squares / 2 if affinity == "nearness" else torch.zeros_like(squares)
-        if whitening is not None:
+        first = None if fold else _as_product(whitening, filters, dtype)
+        if whitening is not None and fold:
             filters, offset = whitening.fold(filters)
             bias = bias + offset
-        matrix, first = torch.cat([filters, bias], 1), None
+        matrix = torch.cat([filters, bias], 1)
     matrix, rounded = matrix.to(dtype), None
     if reduced is not None:
         rounded = matrix[:, :length].to(reduced)

@@ -8,9 +8,6 @@ from .._utils.threads import run_in_threads
 from .contrast import contrast_normalize
 from .whitening import Whitening, row_chunks
 
-# Of patches that are normalised together, which takes several passes.
-_CHUNK_BYTES = 4 * 2**20
-
 
 class Preparation(NamedTuple):
     """Contrast normalisation, then whitening.
@@ -29,7 +26,7 @@ class Preparation(NamedTuple):
     def apply_(self, rows: torch.Tensor) -> torch.Tensor:
         """Prepare patches (m, d) in place."""
         if self.contrast_eps is not None:
-            run_in_threads(self._normalize_, row_chunks(rows, _CHUNK_BYTES), rows.device)
+            run_in_threads(self._normalize_, row_chunks(rows), rows.device)
         if self.whitening is not None:
             self.whitening.apply(rows, out=rows)
         return rows

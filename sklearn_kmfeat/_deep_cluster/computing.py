@@ -23,7 +23,7 @@ def computing(device: torch.device, precision: str, gradients: bool) -> Iterator
     with (
         standard_settings(),
         OwnGenerators(device, draws=False),
-        matmul_precision(precision),
+        matmul_precision(precision, device),
         torch.set_grad_enabled(gradients),
     ):
         yield

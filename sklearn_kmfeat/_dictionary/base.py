@@ -59,9 +59,9 @@ def _makes_rows(estimator):
 
 
 @contextmanager
-def _computing(precision):
+def _computing(precision, device):
     """Without gradients, in the precision asked for, and in threads that share little."""
-    with torch.no_grad(), matmul_precision(precision), coarse_threads():
+    with torch.no_grad(), matmul_precision(precision, resolve_device(device)), coarse_threads():
         yield
 
 
@@ -173,7 +173,7 @@ class PatchDictionary(
         def preview(part: Part) -> dict:
             return self._fitted([part], chosen)
 
-        with _computing(self.precision):
+        with _computing(self.precision, self.device):
             parts = self._training(chosen).learn(source, rng, progress, preview, streaming)
         _warn_if_fewer(parts, self._size_name, getattr(self, self._size_name))
         fitted = self._fitted(parts, chosen) | {"_rng": rng if streaming else None}
@@ -216,7 +216,7 @@ class PatchDictionary(
         source = check_images(self, X, image_shape=self.image_shape, reset=False)
         self._check_unchanged()
         rng = self._rng or check_random_state(self.random_state)
-        with _computing(self.precision):
+        with _computing(self.precision, self.device):
             parts = self._training(vars(self)).learn_more(source, parts_of(self), rng)
         chosen = self._seen(source) | {"image_shape_": self.image_shape_}
         self.__dict__.update(self._fitted(parts, chosen) | {"_rng": rng})
@@ -241,7 +241,7 @@ class PatchDictionary(
         """
         source = self._checked(X)
         progress = TransformProgress(self, len(source)) if self.verbose else None
-        with _computing(self.precision):
+        with _computing(self.precision, self.device):
             encoder, dtype = self._encoder(source), self.cluster_centers_.dtype
             return encoder.encode(source, progress, dtype, self.precision)
 
@@ -262,7 +262,7 @@ class PatchDictionary(
             with one more axis: the nearest of each group.
         """
         source = self._checked(X)
-        with _computing(self.precision):
+        with _computing(self.precision, self.device):
             labels = self._encoder(source).assign(source, self.precision)
         if source.shape is None:
             return labels

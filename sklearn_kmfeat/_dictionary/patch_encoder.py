@@ -390,6 +390,11 @@ def pooling_of(learner: Any, ready: bool) -> Pooling:
     by_location = learner.output == "maps" or learner.pool_grid is None
     grid = None if by_location else as_pair(learner.pool_grid, "pool_grid")
     if learner.pool_size is None:
+        if learner.pool_stride is not None:
+            raise ValueError(
+                f"pool_stride={learner.pool_stride} is the step between windows: give pool_size, "
+                "too, or leave it out."
+            )
         return Pooling(learner.pool, grid)
     window = as_pair(learner.pool_size, "pool_size")
     stride = window if learner.pool_stride is None else as_pair(learner.pool_stride, "pool_stride")

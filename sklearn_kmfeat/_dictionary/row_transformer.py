@@ -15,6 +15,7 @@ from .._inputs.values import numpy_dtype
 from .._utils.container import set_container
 from .._utils.device import matmul_precision
 from .._utils.settings import standard_settings
+from .._utils.threads import coarse_threads
 from .._utils.version import Versioned
 
 
@@ -35,6 +36,7 @@ class RowTransformer(Versioned, OneToOneFeatureMixin, TransformerMixin, BaseEsti
 
     @standard_settings()
     @matmul_precision("exact")
+    @coarse_threads()
     def _map(self, X: Any, function: Callable[[torch.Tensor], torch.Tensor], back: bool = False):
         source = check_images(self, X, reset=False, pixels_of_fit=not back)
         if source.shape is None:

@@ -14,6 +14,7 @@ from .._inputs.sampling import images_per_batch
 from .._utils.device import matmul_precision
 from .._utils.settings import standard_settings
 from .._utils.tensors import shared_tensor
+from .._utils.threads import coarse_threads
 from .row_transformer import RowTransformer
 
 
@@ -117,6 +118,7 @@ class ZCAWhitener(RowTransformer):
 
     @standard_settings()
     @matmul_precision("exact")
+    @coarse_threads()
     def _fit(self, X, before):
         source = check_images(self, X, reset=before is None)
         if source.shape is None:

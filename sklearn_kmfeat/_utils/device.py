@@ -106,14 +106,15 @@ _CUDNN_DETERMINISTIC = SharedSetting(lambda: torch.backends.cudnn.deterministic,
 
 
 @contextmanager
-def matmul_precision(precision: str) -> Iterator[None]:
+def matmul_precision(precision: str, device: torch.device | None = None) -> Iterator[None]:
     """Products of float32 run in full or, for ``"fast"`` on CUDA devices, in TF32 inside the block.
 
-    On a CPU they are exact: what may be rounded there is rounded before it is multiplied
-    (`reduced_dtype`). torch has one setting for the whole process: a call that needs another
-    precision than those which are running in other threads waits for them.
+    For the CPU they are exact: what may be rounded there is rounded before it is multiplied
+    (`reduced_dtype`). Without a device, as for CUDA. torch has one setting for the whole process: a
+    call that needs another precision than those which are running in other threads waits for them.
     """
-    with _MATMUL.held(precision):
+    on_cpu = device is not None and device.type == "cpu"
+    with _MATMUL.held("exact" if on_cpu else precision):
         yield
 
 

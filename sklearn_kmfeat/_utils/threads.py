@@ -7,6 +7,7 @@ threads that meet only where a piece is done take their share of the processor: 
 
 import ctypes
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,7 +20,7 @@ from joblib.parallel import get_active_backend
 from .ahead import done_ahead
 from .settings import standard_settings
 
-#: How many threads may work on what the calling thread divides, once it has asked.
+#: A weak reference to how many threads may work on what this thread divides, once it has asked.
 _HERE = threading.local()
 
 
@@ -30,17 +31,33 @@ def coarse_threads() -> Iterator[None]:
     So nothing depends on how torch divides its work. The numbers are those of the calling thread
     alone, and put back at the end. Where this build of torch has no such numbers, nothing changes.
     """
-    if hasattr(_HERE, "n_threads") or _setters() is None:
+    if _asked() is not None or _setters() is None:
         yield
         return
-    n = n_threads()
-    back = _on_one_thread()
+    asked, back = _Asked(n_threads()), _way_back()
     try:
-        _HERE.n_threads = n
+        _HERE.asked = weakref.ref(asked)
+        _on_one_thread()
         yield
     finally:
-        back()
-        del _HERE.n_threads
+        # An interrupt may stop either of them, but hardly both.
+        try:
+            back()
+        finally:
+            back()
+            vars(_HERE).pop("asked", None)
+
+
+class _Asked:
+    """That this thread divides its work; gone with the call, however it ends."""
+
+    def __init__(self, n_threads):
+        self.n_threads = n_threads
+
+
+def _asked():
+    reference = getattr(_HERE, "asked", None)
+    return None if reference is None else reference()
 
 
 def n_threads() -> int:
@@ -49,8 +66,9 @@ def n_threads() -> int:
     As many as torch; in the processes of joblib, that is what joblib left each of them. One in the
     threads of joblib, which share the processor already, and inside `in_threads`.
     """
-    if hasattr(_HERE, "n_threads"):
-        return _HERE.n_threads
+    asked = _asked()
+    if asked is not None:
+        return asked.n_threads
     if _setters() is None or _is_thread_of_joblib():
         return 1
     return torch.get_num_threads()
@@ -90,7 +108,7 @@ def in_threads(
         yield from map(worker(), items)
         return
     function = _InThread(worker, torch.is_grad_enabled())
-    yield from done_ahead(function, items, budget=2 * n, n_threads=n)
+    yield from done_ahead(function, items, budget=n + 2, n_threads=n)
 
 
 def run_in_threads(
@@ -112,22 +130,30 @@ class _InThread:
     def __call__(self, item):
         with standard_settings(), torch.set_grad_enabled(self.with_gradients):
             if not hasattr(self.own, "function"):
-                _HERE.n_threads = 1
+                self.own.asked = _Asked(1)
+                _HERE.asked = weakref.ref(self.own.asked)
+                torch.get_num_threads()  # the first call sets what torch believes to be right
                 _on_one_thread()
                 self.own.function = self.worker()
             return self.own.function(item)
 
 
 def _on_one_thread():
-    """torch computes on one thread what this thread asks of it; gives the way back.
+    """torch computes on one thread what this thread asks of it.
 
     `torch.set_num_threads` would also decide for all threads that begin later.
     """
+    for put in _setters():
+        put(1)
+
+
+def _way_back():
+    """A function that puts back on how many threads torch computes what this thread asks of it."""
+    set_openmp, set_mkl = _setters()
     # Asked first: the first call in a thread sets what torch believes to be right.
     n_openmp = torch.get_num_threads()
-    set_openmp, set_mkl = _setters()
-    set_openmp(1)
     n_mkl = set_mkl(1)
+    set_mkl(n_mkl)
 
     def back():
         set_openmp(n_openmp)

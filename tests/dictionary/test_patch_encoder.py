@@ -197,3 +197,49 @@ def test_fast_features_are_near_the_exact_ones(images, encoder, monkeypatch):
     wide = images.astype(float)
     exact = learner.set_params(precision="exact").fit(wide).transform(wide)
     np.testing.assert_array_equal(learner.set_params(precision="fast").transform(wide), exact)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("offset", [0, 3])
+def test_fast_features_of_patches_as_they_are(images, encoder, offset, monkeypatch):
+    """Pixels far from zero, whitened without contrast normalisation: rounded after whitening."""
+    monkeypatch.setattr("sklearn_kmfeat._core.products.has_bfloat16", lambda: True)
+    X = images.astype(np.float32) / 255 + offset
+    params = SMALL | {"contrast": None, "whiten_eps": 1e-3}
+    learner = KMeansFilterLearner(**params, encoder=encoder).fit(X)
+    exact, labels = learner.transform(X), learner.predict(X)
+    fast = learner.set_params(precision="fast").transform(X)
+    assert np.linalg.norm(fast - exact) < 0.05 * np.linalg.norm(exact)
+    assert np.mean(learner.predict(X) == labels) > 0.97
+
+
+def test_inside_a_call_torch_computes_on_one_thread(images):
+    seen = []
+
+    class Images(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(images)
+
+        def __getitem__(self, index):
+            seen.append(torch.get_num_threads())
+            return torch.from_numpy(images[index]).permute(2, 0, 1)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        learner = KMeansFilterLearner(**SMALL).fit(images)
+        for method in (learner.fit, learner.transform, learner.predict):
+            method(images)
+            assert torch.get_num_threads() == 3
+        seen.clear()
+        KMeansFilterLearner(**SMALL).fit(Images())
+        assert set(seen[-len(images) :]) == {1}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_step_between_windows_needs_windows(images):
+    learner = KMeansFilterLearner(**SMALL, pool_stride=3)
+    with pytest.raises(ValueError, match="give pool_size"):
+        learner.fit(images).transform(images)

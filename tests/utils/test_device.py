@@ -207,3 +207,14 @@ def test_a_call_that_dies_in_its_end_stops_nobody():
     with matmul_precision("exact"):
         assert precisions() == before
     assert precisions() == before
+
+
+def test_fast_products_on_a_cpu_change_no_setting():
+    before = torch.backends.cuda.matmul.fp32_precision
+    with matmul_precision("fast", torch.device("cpu")):
+        assert torch.backends.cuda.matmul.fp32_precision in (before, "ieee", "none")
+        with matmul_precision("exact"):
+            pass
+    with matmul_precision("fast", torch.device("cuda")):
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    assert torch.backends.cuda.matmul.fp32_precision == before

@@ -84,7 +84,7 @@ def test_items_are_read_a_few_ahead(three_threads):
     read = []
     results = in_threads(squares, (read.append(i) or i for i in range(100)), CPU)
     assert next(results) == 0
-    assert len(read) <= 2 * 3 + 1
+    assert len(read) <= 3 + 2 + 1
     results.close()
 
 
