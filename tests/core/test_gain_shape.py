@@ -11,14 +11,21 @@ DTYPES = [torch.float32, torch.float64]
 LONG = {"max_iter": 100, "tol": 0}
 
 
-def spherical_by_hand(X, D, n_iter, damping):
-    D = D / np.linalg.norm(D, axis=1, keepdims=True)
-    for _ in range(n_iter):
-        responses = X @ D.T
+def unit(D):
+    return D / np.linalg.norm(D, axis=1, keepdims=True)
+
+
+def spherical_by_hand(X, D, n_iter, damping, momentum=0.0):
+    ahead = D = unit(D)
+    captured = -np.inf
+    for i in range(n_iter):
+        responses = X @ ahead.T
         best = np.abs(responses).argmax(1)
         S = np.where(np.arange(len(D)) == best[:, None], responses, 0)
-        D = S.T @ X + damping * D
-        D /= np.linalg.norm(D, axis=1, keepdims=True)
+        before, D = D, unit(S.T @ X + damping * ahead)
+        captured_before, captured = captured, (S**2).sum()
+        goes_on = i > 0 and captured >= captured_before
+        ahead = unit(D + momentum * goes_on * (D - before))
     responses = np.abs(X @ D.T)
     counts = np.bincount(responses.argmax(1), minlength=len(D))
     return D, counts, (X**2).sum() - (responses.max(1) ** 2).sum()
@@ -38,6 +45,19 @@ def test_spherical_equals_the_formula(blobs, dtype, damping, n_iter):
     if dtype is torch.float64:
         np.testing.assert_allclose(found.centers, D, atol=1e-10)
         np.testing.assert_array_equal(found.counts, counts)
+
+
+@pytest.mark.parametrize("momentum", [0.3, 0.9, 3.0])
+@pytest.mark.parametrize("n_iter", [2, 3, 20])
+def test_momentum_is_that_of_the_formula(blobs, momentum, n_iter):
+    start, X = start_of(blobs, 12).double(), blobs.double()
+    D, counts, inertia = spherical_by_hand(X.numpy(), start.numpy(), n_iter, 1.0, momentum)
+    found = spherical(X, start, max_iter=n_iter, tol=0, momentum=momentum)
+    assert counts.all()
+    np.testing.assert_allclose(found.centers, D, atol=1e-9)
+    np.testing.assert_allclose(found.inertia, inertia, rtol=1e-9)
+    plain = spherical(X, start, max_iter=n_iter, tol=0)
+    assert n_iter != 3 or not torch.allclose(plain.centers, found.centers)
 
 
 def test_spherical_without_damping_finds_the_principal_direction(blobs):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from sklearn_kmfeat import BagOfPatches, ConvKMeans, KMeansFilterLearner
-from sklearn_kmfeat._core.kmeans import Dictionary, RowStep
+from sklearn_kmfeat._core.gain_shape import spherical
+from sklearn_kmfeat._core.kmeans import MOMENTUM, Dictionary, RowStep, kmeans
 from sklearn_kmfeat._core.preparation import Preparation
 from sklearn_kmfeat._core.streaming import RunningSums
 from sklearn_kmfeat._core.windows import Windows
@@ -127,6 +128,18 @@ def test_the_levels_lead_to_less_inertia_than_random_patches(images, n_init):
 def test_windows_have_no_levels(images):
     with pytest.raises(ValueError, match="'init' parameter"):
         ConvKMeans(4, init="hierarchical").fit(images)
+
+
+@pytest.mark.parametrize("name", ["lloyd", "spherical"])
+def test_learners_have_momentum(name):
+    rows = torch.randn(600, 5, generator=torch.manual_seed(0))
+    learner = LEARNERS[name](7, (1, 1), "sample", max_iter=6, tol=0)
+    start = learner.start(rows, np.random.RandomState(0))
+    core = {"lloyd": kmeans, "spherical": spherical}[name]
+    found = learner.fit(rows, start, None)
+    for momentum, equal in ((MOMENTUM, True), (0.0, False)):
+        other = core(rows, start, max_iter=6, tol=0, momentum=momentum)
+        assert torch.equal(found.centers, other.centers) == equal
 
 
 def test_a_stream_of_random_patches_keeps_them(images):
