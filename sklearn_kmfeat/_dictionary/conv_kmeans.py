@@ -172,9 +172,6 @@ class ConvKMeans(PatchDictionary):
     group. With groups, as many of them are cut in one pass over the images as scikit-learn's
     ``working_memory`` holds.
 
-    As in `KMeansFilterLearner`, filters go beyond what their patches make of them (momentum):
-    with windows of CIFAR-10 and MNIST that takes up to half as many iterations.
-
     **Patterns.** Three patterns of 7×7 pixels in noise of their own strength are recovered
     from each of 20 starts, without whitening and with ``contrast=None`` (`benchmarks/planted`).
     Whitening, the default, is made for photographs: it makes weak directions, and so noise,
@@ -193,8 +190,8 @@ class ConvKMeans(PatchDictionary):
     **Redundancy.** Whether filters are less redundant depends on the images and their
     preparation: with whitening mostly, without it the opposite (`benchmarks/conv_filters`).
 
-    The damped update follows Coates & Ng: a filter becomes the direction of itself plus the
-    sum of its patches, each times its response.
+    The damped update follows Coates & Ng: a filter becomes the direction of itself plus the sum
+    of its patches, each times its response. It has momentum, as in `KMeansFilterLearner`.
 
     References
     ----------
