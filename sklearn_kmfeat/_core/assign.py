@@ -1,8 +1,6 @@
 """Which center each row belongs to: the step in which k-means spends its time."""
 
-import numpy as np
 import torch
-from scipy.sparse import csc_array
 
 from .._utils.threads import in_threads, run_in_threads
 from .products import first_of_largest, first_of_smallest
@@ -117,16 +115,11 @@ class _Blocks:
 
         def assign_and_sum(start):
             block = assign(start)
-            starts = range(block.start, block.stop, _CPU_ROWS)
-            parts = [slice(i, min(i + _CPU_ROWS, block.stop)) for i in starts]
+            rows, labels = self.X[block], self.labels[block]
+            rows = rows * self.scores[block, None] if self.direction else rows
             return sum(
-                sums_by_label(
-                    self.X[part],
-                    self.labels[part],
-                    self.k,
-                    self.scores[part] if self.direction else None,
-                )
-                for part in parts
+                sums_by_label(*some, self.k)
+                for some in zip(rows.split(_CPU_ROWS), labels.split(_CPU_ROWS), strict=True)
             )
 
         return assign_and_sum
@@ -151,15 +144,8 @@ def wide_dtype(x: torch.Tensor) -> torch.dtype:
     return x.dtype if x.device.type == "mps" else torch.float64
 
 
-def sums_by_label(
-    rows: torch.Tensor, labels: torch.Tensor, n_labels: int, weights: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Sum of the rows of each label, times their weights, (n_labels, d); the same in every run."""
-    if rows.device.type == "cpu":  # half of the time of `index_add_`
-        weights = np.ones(len(rows), rows.numpy().dtype) if weights is None else weights.numpy()
-        one_hot = weights, labels.numpy(), np.arange(len(rows) + 1)
-        return torch.from_numpy(csc_array(one_hot, (n_labels, len(rows))) @ rows.numpy())
-    rows = rows if weights is None else rows * weights[:, None]
+def sums_by_label(rows: torch.Tensor, labels: torch.Tensor, n_labels: int) -> torch.Tensor:
+    """Sum of the rows of each label, (n_labels, d), the same in every run."""
     if not rows.is_cuda:  # MPS has no other way
         return rows.new_zeros(n_labels, rows.shape[1]).index_add_(0, labels, rows)
     order = labels.argsort(stable=True)  # atomic adds would not be reproducible
