@@ -5,6 +5,7 @@ from time import perf_counter
 import numpy as np
 from _data import train_and_test
 from _linear import ridge_accuracy
+from sklearn.model_selection import ParameterGrid
 
 from sklearn_kmfeat import KMeansFilterLearner
 from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample
@@ -31,19 +32,21 @@ def run(quick=False):
     rows = [raw_pixels(*data)]
     for n_filters in sizes:
         # The smaller dictionaries only show how accuracy grows with size.
-        encoders = ("triangle",) if n_filters == sizes[0] else ("hard", "triangle")
-        rows += dictionary(*data, n_filters, encoders, n_patches=n_patches)
+        codes = {"encoder": ["triangle"]}
         if n_filters != sizes[0]:
-            rows += dictionary(
-                *data, n_filters, ("triangle",), n_patches=n_patches, whiten_eps=None
-            )
+            codes = [{"encoder": ["hard"]}, codes | {"precision": ["exact", "fast"]}]
+        rows += dictionary(*data, n_filters, codes, n_patches=n_patches)
+        if n_filters != sizes[0]:
+            codes = {"encoder": ["triangle"]}
+            rows += dictionary(*data, n_filters, codes, n_patches=n_patches, whiten_eps=None)
     return rows
 
 
 def remarks(rows):
     """Sentences on the order of the rows."""
     largest = max(row["n_filters"] or 0 for row in rows)
-    found = {(r["n_filters"], r["encoder"], r["whitened"]): r["accuracy"] for r in rows}
+    exact = [row for row in rows if row["precision"] != "fast"]
+    found = {(r["n_filters"], r["encoder"], r["whitened"]): r["accuracy"] for r in exact}
     raw = found[None, None, None]
     hard, triangle = (found[largest, encoder, "yes"] for encoder in ("hard", "triangle"))
     sizes = sorted({row["n_filters"] for row in rows} - {None})
@@ -62,24 +65,25 @@ def raw_pixels(X, X_test, y, y_test):
     features, features_test = (
         images.reshape(len(images), -1).astype(np.float32) for images in (X, X_test)
     )
-    row = {"n_filters": None, "encoder": None, "whitened": None}
+    row = dict.fromkeys(("n_filters", "encoder", "precision", "whitened"))
     return _judged(row, (features, y), (features_test, y_test))
 
 
-def dictionary(X, X_test, y, y_test, n_filters, encoders, **params):
-    """One row for each encoder, all with the same filters."""
+def dictionary(X, X_test, y, y_test, n_filters, codes, **params):
+    """One row for each point of a grid of parameters, all with the same filters."""
     learner = KMeansFilterLearner(n_filters, random_state=0, **params)
     fit_seconds = _seconds(lambda: learner.fit(X))[0]
     whitened = learner.whitener_ is not None
     rows = []
-    for encoder in encoders:
-        learner.set_params(encoder=encoder)
+    for code in ParameterGrid(codes):
+        learner.set_params(**{"precision": "exact"} | code)
         seconds, features = _seconds(lambda: [learner.transform(part) for part in (X, X_test)])
         for part in features:
             np.sqrt(part, out=part)
-        row = {"n_filters": n_filters, "encoder": encoder, "whitened": "yes" if whitened else "no"}
+        row = {"n_filters": n_filters, "encoder": learner.encoder, "precision": learner.precision}
+        row["whitened"] = "yes" if whitened else "no"
         times = {"fit (s)": fit_seconds, "transform (s)": seconds}
-        published = PUBLISHED.get((n_filters, encoder, whitened))
+        published = PUBLISHED.get((n_filters, learner.encoder, whitened))
         train, test = zip(features, (y, y_test), strict=True)
         del features
         rows.append(_judged(row, train, test, times, published))

@@ -6,7 +6,7 @@ from time import perf_counter
 import numpy as np
 import torch
 from _data import cifar10_images
-from _report import compared, timed
+from _report import bare_product, compared, timed
 from sklearn.cluster import KMeans
 
 from sklearn_kmfeat import ContrastNormalizer, PatchExtractor, ZCAWhitener
@@ -52,7 +52,8 @@ def bench_lloyd(quick):
     for n_filters in sorted({64, 256, most}):
         start = first_rows(patches, n_filters)
         work = f"Lloyd step, {n_patches:,} x {patches.shape[1]}, K={n_filters}"
-        product = bare_product(patches, start)
+        tiles = torch.from_numpy(patches).split(4096)
+        product = bare_product(tiles, torch.from_numpy(start).T.contiguous())
         ours, theirs = [], []
         for _ in range(repetitions):
             ours.append(seconds_per_iteration(our_kmeans, patches, start)[0])
@@ -119,18 +120,6 @@ def faiss_run(patches, start, n_iter):
     model = faiss.Kmeans(patches.shape[1], len(start), **options)
     model.train(patches, init_centroids=start)
     return model
-
-
-def bare_product(patches, start, n_tile=4096):
-    """A function that multiplies all patches with the centers, tile by tile into one memory."""
-    rows, columns = torch.from_numpy(patches), torch.from_numpy(start).T.contiguous()
-    result = torch.empty(n_tile, columns.shape[1])
-
-    def product():
-        for tile in rows.split(n_tile):
-            torch.mm(tile, columns, out=result[: len(tile)])
-
-    return product
 
 
 # The time until a given inertia

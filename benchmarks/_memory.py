@@ -1,6 +1,7 @@
 """Memory of a piece of work, in a process of its own."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -18,13 +19,20 @@ def memory_row(work, beside, ratio, target, found):
     return row | {"ours (s)": found["seconds"], "theirs (s)": None}
 
 
-def in_fresh_process(learner, method, images):
-    """Seconds, bytes of output and bytes on top of a learner's method."""
+def mebibytes(n):
+    """A number of bytes in words."""
+    return f"{n / 2**20:.0f} MiB"
+
+
+def in_fresh_process(learner, method, images, n_threads=None):
+    """Seconds, bytes of output and bytes on top of a learner's method; None: as many as here."""
+    threads = {} if n_threads is None else {"OMP_NUM_THREADS": str(n_threads)}
     with tempfile.TemporaryDirectory() as folder:
         joblib.dump((learner, method), Path(folder) / "work.joblib")
         np.save(Path(folder) / "images.npy", images)
         command = [sys.executable, __file__, folder]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        options = {"env": os.environ | threads, "capture_output": True, "text": True}
+        answer = subprocess.run(command, check=True, **options).stdout
     return json.loads(answer)
 
 

@@ -15,7 +15,7 @@ from _report import report
 
 STUDIES = {
     "cifar": ("cifar",),
-    "best": ("best_choices", "best_cifar", "photographs"),
+    "best": ("iterations", "best_choices", "best_cifar", "photographs"),
     "mnist": ("mnist",),
     "conv": ("conv_filters", "conv_layers", "conv_labels"),
     "deep": ("deep_clusters", "deep_probes"),

@@ -24,7 +24,7 @@ from _data import cifar10_images
 from _deep_speed import epochs
 from _kmeans_speed import whitened_patches
 from _linear import ridge_accuracy
-from _report import report
+from _report import bare_product, report
 from skorch.callbacks import Callback
 
 from sklearn_kmfeat import DeepClusterEstimator, KMeansFilterLearner
@@ -189,7 +189,9 @@ def bench_kmeans(run):
     start = X[torch.from_numpy(np.random.RandomState(0).permutation(n)[:k]).to(run.device)]
     run.remark(f"k-means: {n:,} whitened patches of 6x6x3 of {origin}, float32.")
     work = f"Lloyd step, {n:,} x {X.shape[1]}, K={k}"
-    ways = {"a bare float32 product": lambda: run.timed(lambda: bare_product(X, start))[0]}
+    tiles = X.split(2**28 // (4 * k))
+    product = exact(bare_product(tiles, start.T.contiguous()))
+    ways = {"a bare float32 product": lambda: run.timed(product)[0]}
     found = {}
 
     def step(way):
@@ -248,15 +250,14 @@ def bench_hierarchical(run, X, k):
     )
 
 
-def bare_product(X, centers):
-    """The products of a Lloyd step, in tiles of 256 MiB, and nothing else."""
-    rows = torch.cat([X, torch.ones_like(X[:, :1])], 1)
-    columns = torch.cat([centers, centers[:, :1]], 1).T.contiguous()
-    step = max(1, 2**28 // (4 * len(centers)))
-    out = X.new_empty(min(step, len(X)), len(centers))
-    with matmul_precision("exact"):
-        for part in rows.split(step):
-            torch.mm(part, columns, out=out[: len(part)])
+def exact(call):
+    """A function with products of float32, whatever the settings are."""
+
+    def called():
+        with matmul_precision("exact"):
+            return call()
+
+    return called
 
 
 def our_kmeans(X, start, n_iter):
@@ -309,14 +310,7 @@ def bench_features(run):
     run.row(f"K={k} filters from {some['n_patches']:,} patches, 10 iterations, end to end", [fit])
     patches = torch.randn(27 * 27 * 100, 110, device=run.device)
     filters = torch.randn(110, k, device=run.device)
-
-    def product():
-        """The patches of a hundred images, again and again."""
-        out = patches.new_empty(len(patches), k)
-        with matmul_precision("exact"):
-            for _ in range(0, n, 100):
-                torch.mm(patches, filters, out=out)
-
+    product = exact(bare_product([patches] * (n // 100), filters))
     for precision in ("exact", "fast"):
         learner.set_params(precision=precision)
         learner.transform(images[: n // 10])

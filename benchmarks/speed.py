@@ -14,7 +14,7 @@ from _deep_speed import bench_deep
 from _encoding_speed import bench_busy, bench_encoding, bench_search
 from _files import bench_files
 from _kmeans_speed import FEW, MANY, bench_inertia, bench_lloyd, bench_many_centers
-from _memory import in_fresh_process, memory_row
+from _memory import in_fresh_process, mebibytes, memory_row
 from _report import compared, report, timed
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
@@ -32,6 +32,7 @@ from sklearn_kmfeat._core.conv_kmeans import best_offsets, convolutional
 from sklearn_kmfeat._core.preparation import Preparation
 from sklearn_kmfeat._core.whitening import Whitening
 from sklearn_kmfeat._core.windows import Windows
+from sklearn_kmfeat._utils.threads import coarse_threads
 from sklearn_kmfeat.datasets import load_mnist_sample
 
 
@@ -95,9 +96,11 @@ def conv_windows(n_windows):
 
 def seconds_per_conv_iteration(windows, start):
     """Seconds of one iteration, without set-up."""
-    few, many = (
-        timed(lambda n=n: convolutional(windows, start, max_iter=n, tol=0))[0] for n in (FEW, MANY)
-    )
+    with coarse_threads():
+        few, many = (
+            timed(lambda n=n: convolutional(windows, start, max_iter=n, tol=0))[0]
+            for n in (FEW, MANY)
+        )
     return (many - few) / (MANY - FEW)
 
 
@@ -138,17 +141,23 @@ def bench_memory(quick):
     n_filters, n_images = (400, 2000) if quick else (1600, 10_000)
     images, origin = cifar10_images(n_images)
     learner = KMeansFilterLearner(n_filters, n_patches=40_000, max_iter=2, random_state=0)
-    encoding = in_fresh_process(learner.fit(images[:2000]), "transform", images)
+    encoding = {
+        n_threads: in_fresh_process(learner.fit(images[:2000]), "transform", images, n_threads)
+        for n_threads in (2, 8)
+    }
     n_windows = n_images * 10
     windows = n_windows * 12 * 12 * 3 * 4
     fit = in_fresh_process(ConvKMeans(n_windows=n_windows, max_iter=2), "fit", images)
     rows = [
-        memory_row(
-            f"peak memory of encoding {n_images:,} images, K={n_filters}",
-            "input and output",
-            f"{encoding['extra'] / 2**30:.2f} GiB",
-            "<= 1.2 GiB",
-            encoding,
+        *(
+            memory_row(
+                f"peak memory of encoding {n_images:,} images, K={n_filters}, {n_threads} threads",
+                "input and output",
+                mebibytes(found["extra"]),
+                "<= 1.2 GiB",
+                found,
+            )
+            for n_threads, found in encoding.items()
         ),
         memory_row(
             f"peak memory of a convolutional fit, {n_windows:,} windows 12x12x3",
@@ -160,7 +169,8 @@ def bench_memory(quick):
     ]
     return rows, [
         f"Memory beyond input and output of encoding {n_images:,} images ({origin}): "
-        f"{encoding['extra'] / 2**30:.2f} GiB; the output is {encoding['output'] / 2**30:.2f} GiB.",
+        f"{mebibytes(encoding[2]['extra'])} with two threads, {mebibytes(encoding[8]['extra'])} "
+        f"with eight; the output is {mebibytes(encoding[2]['output'])}.",
         f"Memory of a convolutional fit: {fit['extra'] / 2**30:.2f} GiB beyond the images, "
         f"{windows / 2**30:.2f} GiB of them the windows.",
     ]

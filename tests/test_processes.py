@@ -44,26 +44,35 @@ def test_workers_of_joblib(images):
 
 PRINTS = """
 import sys, numpy as np, torch
-from sklearn_kmfeat import ConvKMeans, KMeansFilterLearner
+from sklearn_kmfeat import BagOfPatches, ChannelConnections, ConvKMeans, KMeansFilterLearner
 torch.set_num_threads(int(sys.argv[1]))
 X = np.random.RandomState(0).randint(0, 256, (60, 14, 14, 3), dtype=np.uint8)
+common = {"random_state": 0, "max_iter": 5}
+patches = common | {"n_patches": 4000}
+groups = ChannelConnections(3, 2, random_state=0)
 for learner in (
-    KMeansFilterLearner(12, n_patches=4000, max_iter=5, random_state=0),
-    KMeansFilterLearner(12, algorithm="spherical", n_patches=4000, random_state=0),
-    ConvKMeans(8, patch_size=4, n_windows=2000, max_iter=5, random_state=0),
+    KMeansFilterLearner(12, **patches),
+    KMeansFilterLearner(260, pool_size=5, pool_stride=2, mirror=True, **patches),
+    KMeansFilterLearner(40, init="k-means++", encoder="hard", stride=2, **patches),
+    KMeansFilterLearner(700, algorithm="random", encoder="knn", output="maps", **patches),
+    KMeansFilterLearner(12, algorithm="spherical", encoder="soft_threshold", **patches),
+    BagOfPatches(30, patch_size=4, n_init=2, **patches),
+    ConvKMeans(8, patch_size=4, n_windows=2000, **common),
+    ConvKMeans(4, patch_size=4, n_windows=500, connections=groups, **common),
 ):
     print(learner.fit(X).cluster_centers_.tobytes().hex())
+    print(learner.transform(X).tobytes().hex())
 """
 
 
 def test_learners_are_equal_to_the_bit_with_any_number_of_threads():
-    one, two = (
+    one, several = (
         subprocess.run(
             [sys.executable, "-c", PRINTS, str(n)], capture_output=True, text=True, check=True
         ).stdout
-        for n in (1, 2)
+        for n in (1, 3)
     )
-    assert one == two
+    assert one == several
 
 
 def test_torchvision_is_imported_where_it_is_needed():

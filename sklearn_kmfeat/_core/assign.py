@@ -41,8 +41,7 @@ def nearest(
     scores : tensor of shape (n,)
     """
     blocks = _Blocks(X, centers, direction, tile_bytes)
-    for _ in in_threads(blocks.worker, blocks.starts, X.device):
-        pass
+    run_in_threads(blocks.worker, blocks.starts, X.device)
     return blocks.labels, blocks.scores
 
 
@@ -164,7 +163,7 @@ def squared_errors(
         part = slice(start, start + step)
         errors[part] = (X[part] - centers[labels[part]]).square().sum(1)
 
-    run_in_threads(measure, range(0, len(X), step), X.device)
+    run_in_threads(lambda: measure, range(0, len(X), step), X.device)
     return errors
 
 

@@ -8,7 +8,7 @@ from itertools import product
 
 import torch
 
-from .._utils.threads import in_threads
+from .._utils.threads import in_threads, run_in_threads
 from .assign import sums_by_label
 from .gain_shape import Coding, coded_sums, coding, gain_shape
 from .kmeans import Dictionary, Sums
@@ -168,8 +168,7 @@ def best_offsets(windows: Windows, centers: torch.Tensor) -> torch.Tensor:
 
         return find
 
-    for _ in in_threads(worker, tiles, centers.device):
-        pass
+    run_in_threads(worker, tiles, centers.device)
     return offsets.clamp_(max=len(places) - 1)  # where responses overflow, none is the largest
 
 

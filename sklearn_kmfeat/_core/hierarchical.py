@@ -14,7 +14,7 @@ import torch
 
 from .._utils.threads import in_threads
 from .assign import nearest, nearest_and_sums, squared_norms, sums_by_label, wide_dtype
-from .kmeans import MOMENTUM, ahead
+from .kmeans import MOMENTUM, ahead, means_of
 from .seeding import is_far_from_zero, sample_rows, without_repeats
 
 # Measured on 400,000 whitened patches of CIFAR-10 and two cores, where a Lloyd step for 1,600 and
@@ -188,7 +188,7 @@ class _NearStep:
             sums[near[i]] += sums_of_some
             counts[near[i]] += counts_of_some
         self.groups = groups
-        return _means(sums, counts, means)
+        return means_of(sums, counts, means)
 
     def _near(self, centers):
         """The centers that each group sees, an index (n_groups, n_near), and its middle."""
@@ -202,7 +202,7 @@ class _NearStep:
 def _iterated(rows, centers, n_iter):
     def step(centers, means):
         _, sums, counts = _added(rows, centers)
-        return _means(sums, counts, means)
+        return means_of(sums, counts, means)
 
     return _with_momentum(step, centers, n_iter)
 
@@ -220,12 +220,6 @@ def _added(rows, centers):
     """Labels of the rows, their sums and counts by label."""
     labels, _, sums = nearest_and_sums(rows, centers)
     return labels, sums, torch.bincount(labels, minlength=len(centers))
-
-
-def _means(sums, counts, before):
-    """Means, and those before where a center has no rows."""
-    means = (sums / counts.clamp(min=1)[:, None]).to(before)
-    return torch.where((counts > 0)[:, None], means, before)
 
 
 def _members(groups, n_groups):

@@ -246,8 +246,7 @@ def lloyd(
     for n_iter in range(1, max_iter + 1):
         totals, before = step(centers), means
         counts = totals.counts
-        means = totals.sums / counts.clamp(min=1)[:, None]
-        means = torch.where((counts > 0)[:, None], means, before).to(centers)
+        means = means_of(totals.sums, counts, before)
         shift = float((means - centers).square().sum())
         moved = move_empty(means, counts, totals.worst)
         stop = bool(on_iteration is not None and on_iteration(means, totals.inertia))
@@ -258,6 +257,12 @@ def lloyd(
         centers = ahead(means, before, counts > 0, momentum * goes_on)
         inertia = totals.inertia
     return assigned(step, means, n_iter)._replace(stopped=stop)
+
+
+def means_of(sums: torch.Tensor, counts: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """Means from sums (k, d) and counts (k,); those before where a center has no rows."""
+    means = (sums / counts.clamp(min=1)[:, None]).to(before)
+    return torch.where((counts > 0)[:, None], means, before)
 
 
 def ahead(

@@ -26,7 +26,7 @@ class Preparation(NamedTuple):
     def apply_(self, rows: torch.Tensor) -> torch.Tensor:
         """Prepare patches (m, d) in place."""
         if self.contrast_eps is not None:
-            run_in_threads(self._normalize_, row_chunks(rows), rows.device)
+            run_in_threads(lambda: self._normalize_, row_chunks(rows), rows.device)
         if self.whitening is not None:
             self.whitening.apply(rows, out=rows)
         return rows

@@ -97,7 +97,7 @@ class Moments:
             columns = [slice(int(some[0]), int(some[-1]) + 1) for some in columns]
             for chunk in chunks:
                 centered = chunk.to(device).double() - mean
-                run_in_threads(add_columns, columns, device)
+                run_in_threads(lambda: add_columns, columns, device)
         return cls(len(rows), mean.cpu(), scatter.cpu(), torch.finfo(rows.dtype).eps)
 
     def __add__(self, other: "Moments") -> "Moments":
@@ -315,8 +315,7 @@ def affine_rows(
 
         return transform
 
-    for _ in in_threads(worker, range(len(chunks)), rows.device):
-        pass
+    run_in_threads(worker, range(len(chunks)), rows.device)
     return out
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .._utils.threads import in_threads
+from .._utils.threads import run_in_threads
 from .contrast import center_and_scale
 from .patches import map_size
 from .preparation import Preparation
@@ -193,8 +193,7 @@ class Windows:
 
             return measure
 
-        for _ in in_threads(worker, tiles, self.device):
-            pass
+        run_in_threads(worker, tiles, self.device)
 
 
 def _divisors(scale, pixels):

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import torch
 
-# Codes of a piece. With 256 and 1,600 filters on two cores, 8 to 64 MiB take the same time, to 3 %;
-# small ones keep more cores busy and, of maps, take less memory.
-_PIECE_BYTES = 16 * 2**20
+# Codes of a piece, or its patches. With 256 and 1,600 filters on two cores, 8 to 64 MiB take the
+# same time, to 3 %; small ones keep more cores busy and take less memory.
+PIECE_BYTES = 16 * 2**20
 
 
 class Tiling(NamedTuple):
@@ -39,7 +39,7 @@ class Tiling(NamedTuple):
         patch_length: int,
         n_codes: int,
         itemsize: int,
-        piece_bytes: int = _PIECE_BYTES,
+        piece_bytes: int = PIECE_BYTES,
     ) -> "Tiling":
         """As much as a budget allows; one row of locations of one image at least.
 
@@ -55,7 +55,8 @@ class Tiling(NamedTuple):
         itemsize : int
             Bytes of a value.
         piece_bytes : int, default=16 MiB
-            The codes of a piece, if they were held.
+            The codes of a piece, if they were held, or its patches, if these take more: so its
+            pixels do not take more either, unless strides leave some out.
         """
         down, across = map_size
         length = patch_length + 2  # with the one and the norm
@@ -64,7 +65,8 @@ class Tiling(NamedTuple):
         n_images, n_rows = _images_and_rows(budget[1] // code_row, tile[1])
         # Rows of several images lie one after the other only where a tile holds all of them.
         block = min(n_images, tile[0]), n_rows
-        n_tiles = max(1, piece_bytes // (tile[0] * tile[1] * code_row))
+        held_row = max(code_row, itemsize * across * patch_length)
+        n_tiles = max(1, piece_bytes // (tile[0] * tile[1] * held_row))
         piece = tile[0] * max(1, n_tiles * tile[1] // down), min(down, n_tiles * tile[1])
         return cls(
             piece,

@@ -147,7 +147,9 @@ class KMeansFilterLearner(PatchDictionary):
 
     Filters of k-means go beyond the means of their patches, by nine tenths of the way from the
     means before (Nesterov's momentum): 12 iterations then lead to the inertia of 50 of Lloyd's
-    algorithm, for 1,600 filters of 400,000 patches. More digits of it are of little use: with 400
+    algorithm, for 1,600 filters of 400,000 patches. What an iteration reports, to `verbose` and to
+    callbacks, is the inertia of the centers beyond the means that it began with; `inertia_` is that
+    of `cluster_centers_`. More digits of it are of little use: with 400
     filters of CIFAR-10 and a linear classifier of 8,000 images, accuracy on 4,000 others was 66.1 %
     straight from the hierarchical start, 66.9 after 5 iterations and 66.5 after 25, each ± 0.7, at
     1.5 and 0.5 % more inertia than the last (63.7 with random patches, at 26 % more).

@@ -23,7 +23,7 @@ from .._core.pooling import Pooling, Strip
 from .._core.preparation import Preparation
 from .._core.products import reduced_dtype
 from .._core.whitening import Whitening
-from .._core.workspace import Tiling, Workspace
+from .._core.workspace import PIECE_BYTES, Tiling, Workspace
 from .._inputs.base import ImageSource
 from .._inputs.values import numpy_dtype
 from .._utils.memory import scratch_bytes, working_memory
@@ -314,6 +314,7 @@ class PatchEncoder(nn.Module):
             patch_length=self._patch_length(source),
             n_codes=max(code.n_codes for code in codes),
             itemsize=itemsize,
+            piece_bytes=PIECE_BYTES,
         )
 
         def pieces():
@@ -335,7 +336,8 @@ class PatchEncoder(nn.Module):
 
             return of_piece
 
-        most = working_memory() // (column_bytes + code_bytes)
+        # Of each thread, and of the pieces that wait: their images, and what becomes of them.
+        most = working_memory() // (column_bytes + code_bytes + 2 * PIECE_BYTES)
         return in_threads(worker, pieces(), device, most)
 
     def _pieces(self, index, images, tiling_of):

@@ -112,10 +112,10 @@ def in_threads(
 
 
 def run_in_threads(
-    function: Callable[[Any], None], items: Iterable[Any], device: torch.device
+    worker: Callable[[], Callable[[Any], None]], items: Iterable[Any], device: torch.device
 ) -> None:
-    """Call a function that writes its result somewhere, as `in_threads` does."""
-    for _ in in_threads(lambda: function, items, device):
+    """As `in_threads`, for a function that writes its results itself."""
+    for _ in in_threads(worker, items, device):
         pass
 
 

@@ -33,6 +33,8 @@ def test_numbers_of_a_tiling():
     one_image = 6 * 8 * 8 * 20  # codes in bytes; its patches take as much twice
     found = tiling((2 * one_image * 3, one_image // 2), piece_bytes=7 * one_image)
     assert (found.piece, found.tile, found.block) == ((6, 6), (3, 6), (1, 3))
+    few_codes = tiling((10**6, 10**6), n_codes=2, piece_bytes=5 * 6 * 8 * 8 * 18)
+    assert few_codes.piece == (5, 6)  # by its patches
     found = tiling((one_image, 2 * one_image), piece_bytes=5 * one_image)
     assert (found.piece, found.tile, found.block) == ((5, 6), (1, 3), (1, 3))
     found = tiling((one_image // 2, one_image), map_size=(60, 8), piece_bytes=one_image)

@@ -120,9 +120,14 @@ def threads():
 @pytest.mark.parametrize("form", ["array", "sizes", "strips"])
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("n_filters", [12, 300])
-@pytest.mark.parametrize("mebibytes", [0.3, 1024])
-def test_threads_change_no_digit(images, threads, form, encoder, n_filters, mebibytes):
-    """Neither do the number of pieces, nor how torch would divide a product."""
+@pytest.mark.parametrize(
+    ("mebibytes", "piece_bytes"), [(0.3, 2**24), (1024, 2**24), (1024, 50_000)]
+)
+def test_threads_change_no_digit(
+    images, threads, form, encoder, n_filters, mebibytes, piece_bytes, monkeypatch
+):
+    """Of one piece or of several; nor does how torch would divide a product."""
+    monkeypatch.setattr(patch_encoder, "PIECE_BYTES", piece_bytes)
     params = SMALL | {"n_filters": n_filters, "algorithm": "random"}
     X = forms(images)[form]
     learner = KMeansFilterLearner(**params, encoder=encoder).fit(X)
@@ -160,7 +165,7 @@ def test_images_are_encoded_in_several_threads(images, threads, monkeypatch):
     monkeypatch.setattr(patch_encoder, "scratch_bytes", lambda device: (2**20, 2**20))
     for form in (forms(images)["sizes"], [np.tile(images[0], (12, 14, 1))]):
         source = check_images(learner, form, image_shape=None, reset=False)
-        for n_threads, bytes_of_memory in ((3, 2**30), (2, 2**22), (1, 2**21), (1, 1)):
+        for n_threads, bytes_of_memory in ((3, 2**30), (2, 70 * 2**20), (1, 2**25), (1, 1)):
             monkeypatch.setattr(patch_encoder, "working_memory", lambda n=bytes_of_memory: n)
             seen.clear()
             with coarse_threads():
