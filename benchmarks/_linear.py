@@ -1,7 +1,7 @@
 """Classifiers of the accuracy benchmarks: closed-form ridge, linear and of a Gaussian kernel."""
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from sklearn.preprocessing import StandardScaler
 
 PENALTIES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000)
@@ -128,12 +128,33 @@ class GaussianKernelRidge:
             yield slice(start, stop), stop if triangle else None
 
 
-def _dual(kernel, targets, penalty):
-    """Coefficients of kernel ridge; the lower triangle of the kernel is overwritten."""
+def _dual(kernel, targets, penalty, block=2000):
+    """Coefficients of kernel ridge; the lower triangle of the kernel is overwritten.
+
+    Cholesky's decomposition block by block: LAPACK fails where there are more than 46,340 rows,
+    whose square is beyond its integers.
+    """
     kernel.flat[:: len(kernel) + 1] += penalty
-    # LAPACK wants columns in order: of the transpose, the upper triangle.
-    factor = cho_factor(kernel.T, overwrite_a=True, check_finite=False)
-    return cho_solve(factor, targets, check_finite=False)
+    blocks = [slice(i, min(i + block, len(kernel))) for i in range(0, len(kernel), block)]
+    for i, some in enumerate(blocks):
+        before = kernel[some, : some.start]
+        kernel[some, some] -= before @ before.T
+        kernel[some, some] = cholesky(kernel[some, some], lower=True, check_finite=False)
+        for others in blocks[i + 1 :]:
+            rest = kernel[others, some] - kernel[others, : some.start] @ before.T
+            kernel[others, some] = _solved(kernel[some, some], rest.T).T
+    solution = targets.copy()
+    for some in blocks:
+        solution[some] -= kernel[some, : some.start] @ solution[: some.start]
+        solution[some] = _solved(kernel[some, some], solution[some])
+    for some in reversed(blocks):
+        solution[some] -= kernel[some.stop :, some].T @ solution[some.stop :]
+        solution[some] = _solved(kernel[some, some], solution[some], trans=1)
+    return solution
+
+
+def _solved(triangle, right, **options):
+    return solve_triangular(triangle, right, lower=True, check_finite=False, **options)
 
 
 def _moments(X, targets, dtype, gram=None, chunk=5000):
