@@ -1,4 +1,4 @@
-"""K-means beside the bare product, scikit-learn, faiss and superkmeans, on whitened patches."""
+"""K-means beside the bare product, scikit-learn, faiss and superkmeans."""
 
 from pathlib import Path
 from time import perf_counter
@@ -8,12 +8,14 @@ import torch
 from _data import cifar10_images
 from _report import bare_product, compared, timed
 from sklearn.cluster import KMeans
+from sklearn.preprocessing import StandardScaler
 
-from sklearn_kmfeat import ContrastNormalizer, PatchExtractor, ZCAWhitener
+from sklearn_kmfeat import ContrastNormalizer, KMeansFilterLearner, PatchExtractor, ZCAWhitener
 from sklearn_kmfeat._core.assign import nearest
 from sklearn_kmfeat._core.hierarchical import hierarchical
 from sklearn_kmfeat._core.kmeans import MOMENTUM, kmeans
 from sklearn_kmfeat._utils.threads import coarse_threads
+from sklearn_kmfeat.datasets import fetch_mnist, load_mnist_sample
 
 try:
     import faiss
@@ -29,7 +31,7 @@ CACHE = Path(__file__).parent / ".cache"
 FEW, MANY = 1, 4
 #: What superkmeans is run with: as it is, and iterated about as far as `hierarchical`.
 SUPERKMEANS = {
-    "superkmeans": {},
+    "superkmeans as it is": {},
     "superkmeans, 10 + 10 + 3 iterations": {
         "sampling_fraction": 1.0,
         "max_points_per_cluster": 2**30,
@@ -50,23 +52,49 @@ def bench_lloyd(quick):
     patches, origin = whitened_patches(n_patches)
     rows, remarks = [], [f"The patches of the Lloyd step: {origin}, whitened."]
     for n_filters in sorted({64, 256, most}):
-        start = first_rows(patches, n_filters)
         work = f"Lloyd step, {n_patches:,} x {patches.shape[1]}, K={n_filters}"
-        tiles = torch.from_numpy(patches).split(4096)
-        product = bare_product(tiles, torch.from_numpy(start).T.contiguous())
-        ours, theirs = [], []
-        for _ in range(repetitions):
-            ours.append(seconds_per_iteration(our_kmeans, patches, start)[0])
-            theirs.append(timed(product)[0])
-        rows.append(compared(work, "a bare float32 product", ">= 0.8", ours, theirs))
-    more_rows, more_remarks = beside_others(patches, start, work, repetitions)
-    return rows + more_rows, remarks + more_remarks
+        rows.append(beside_product(patches, n_filters, work, ">= 0.8", repetitions))
+    more = beside_others(patches, most, work, repetitions)
+    return rows + more[0], remarks + more[1]
 
 
-def beside_others(patches, start, work, repetitions):
+def bench_wide(quick):
+    """The same for whole images and for features of images."""
+    k, repetitions = (64, 3) if quick else (256, 3)
+    digits = load_mnist_sample().images if quick else fetch_mnist().images
+    photographs = cifar10_images(2000 if quick else 50_000)[0]
+    learner = KMeansFilterLearner(128, n_patches=40_000, max_iter=5, random_state=0)
+    features = learner.fit(photographs[:2000]).transform(photographs)
+    sets = {
+        "digits": digits.reshape(len(digits), -1).astype(np.float32),
+        "features of CIFAR-10": StandardScaler().fit_transform(features),
+    }
+    rows, remarks = [], []
+    for name, X in sets.items():
+        work = f"Lloyd step, {len(X):,} {name} x {X.shape[1]}, K={k}"
+        rows.append(beside_product(X, k, work, "", repetitions))
+        more = beside_others(X, k, work, repetitions, targets=False)
+        rows += more[0]
+        remarks += more[1]
+    return rows, remarks
+
+
+def beside_product(X, k, work, target, repetitions):
+    """The row of the bare product."""
+    start = first_rows(X, k)
+    product = bare_product(torch.from_numpy(X).split(4096), torch.from_numpy(start).T.contiguous())
+    ours, theirs = [], []
+    for _ in range(repetitions):
+        ours.append(seconds_per_iteration(our_kmeans, X, start)[0])
+        theirs.append(timed(product)[0])
+    return compared(work, "a bare float32 product", target, ours, theirs)
+
+
+def beside_others(patches, k, work, repetitions, targets=True):
     """The rows of scikit-learn and faiss."""
+    start = first_rows(patches, k)
     ways = {"scikit-learn KMeans": sklearn_kmeans, "faiss Kmeans": faiss_kmeans}
-    targets = {"scikit-learn KMeans": ">= 2", "faiss Kmeans": ">= 1.1"}
+    targets = {"scikit-learn KMeans": ">= 2", "faiss Kmeans": ">= 1.1"} if targets else {}
     remarks = []
     if faiss is None:
         del ways["faiss Kmeans"]
@@ -79,10 +107,10 @@ def beside_others(patches, start, work, repetitions):
     ours = inertia(patches, centers["ours"])
     rows = []
     for name in ways:
-        rows.append(compared(work, name, targets[name], times["ours"], times[name]))
+        rows.append(compared(work, name, targets.get(name, ""), times["ours"], times[name]))
         difference = abs(inertia(patches, centers[name]) / ours - 1)
         remarks.append(
-            f"{name}: inertia after the same {MANY} iterations differs by {difference:.1e} "
+            f"{name}, {work}: inertia after the same {MANY} iterations differs by {difference:.1e} "
             f"({'equal' if difference < 1e-3 else 'NOT EQUAL'} to 1e-3)."
         )
     return rows, remarks
@@ -139,16 +167,15 @@ def bench_inertia(quick):
         ours.append(seconds)
         reached.append(inertia(patches, centers) / model.inertia_ - 1)
     work = f"k-means to the inertia of scikit-learn's after 50 iterations, {n_patches:,}, K={k}"
-    row = compared(work, "scikit-learn KMeans, random rows", ">= 5", ours, [theirs])
+    rows = [compared(work, "scikit-learn KMeans, random rows", ">= 5", ours, [theirs])]
     remarks = [
         f"To the inertia of scikit-learn's: {repetitions} starts of ours, whose inertia then is "
         f"{', '.join(f'{100 * r:+.2f} %' for r in reached)} beside it; scikit-learn ran once."
     ]
     for name, seconds, value in superkmeans_runs(patches, k):
-        remarks.append(
-            f"{name}: {seconds:.1f} s, {100 * (value / model.inertia_ - 1):+.2f} % beside it."
-        )
-    return [row], remarks
+        name += f": ends at {100 * (value / model.inertia_ - 1):+.2f} %"
+        rows.append(compared(work, name, "", ours, [seconds]))
+    return rows, remarks
 
 
 def bench_many_centers(quick):
@@ -174,8 +201,8 @@ def bench_many_centers(quick):
         f"{', '.join(f'{100 * r:+.2f} %' for r in reached)} beside it."
     ]
     for name, time, value in superkmeans_runs(patches, k):
-        share = 100 * (value / inertias[-1] - 1)
-        remarks.append(f"{name}, K={k}: {time:.1f} s, {share:+.2f} % beside it.")
+        name += f": ends at {100 * (value / inertias[-1] - 1):+.2f} %"
+        rows.append(compared(work, name, "", ours, [time]))
     return rows, remarks
 
 

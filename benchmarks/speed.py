@@ -13,7 +13,7 @@ from _data import cifar10_images
 from _deep_speed import bench_deep
 from _encoding_speed import bench_busy, bench_encoding, bench_search
 from _files import bench_files
-from _kmeans_speed import FEW, MANY, bench_inertia, bench_lloyd, bench_many_centers
+from _kmeans_speed import FEW, MANY, bench_inertia, bench_lloyd, bench_many_centers, bench_wide
 from _memory import in_fresh_process, mebibytes, memory_row
 from _report import compared, report, timed
 from scipy.spatial.distance import cdist
@@ -248,6 +248,7 @@ def notebook_patches(images):
 
 BENCHMARKS = {
     "lloyd": bench_lloyd,
+    "wide": bench_wide,
     "inertia": bench_inertia,
     "centers": bench_many_centers,
     "encoding": bench_encoding,

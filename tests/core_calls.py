@@ -197,6 +197,10 @@ CALLS = {
         ).worst(5),
         (ROWS, FILTERS),
     ),
+    "means_of": (
+        lambda sums, before: kmeans.means_of(sums.double(), (sums[:, 0] > 0).long(), before),
+        (FILTERS, FILTERS + 1),
+    ),
     "kmeans": (both(kmeans.kmeans, **LIMITS), _FEW_AND_MANY),
     "kmeans (far from zero)": (both(kmeans.kmeans, **LIMITS), (ROWS + 9, FILTERS + 9)),
     "lloyd": (

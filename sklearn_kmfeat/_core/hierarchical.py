@@ -55,7 +55,7 @@ def hierarchical(
 
     Coarse clusters of some rows; fine ones inside each, so many that all have about the same
     inertia; and iterations in which each row sees a part of all centers, those near its coarse
-    cluster. All of it with momentum, as in `lloyd`.
+    cluster. All of it with momentum, in so few iterations that it needs no check.
 
     Parameters
     ----------
@@ -136,11 +136,11 @@ def _fine_centers(rows, members, coarse, numbers, rng):
 
     def worker():
         def fine(i):
-            own = np.random.RandomState(seeds[i])
+            rng_of_group = np.random.RandomState(seeds[i])
             n_drawn = _ROWS_PER_CENTER * numbers[i]
-            some = members[i][_drawn(len(members[i]), n_drawn, own, rows.device)]
+            some = members[i][_drawn(len(members[i]), n_drawn, rng_of_group, rows.device)]
             around = rows[some].sub_(coarse[i])  # squares keep their digits
-            start = sample_rows(around, numbers[i], own)
+            start = sample_rows(around, numbers[i], rng_of_group)
             return _iterated(around, start, _FINE_ITERATIONS).add_(coarse[i])
 
         return fine

@@ -9,8 +9,10 @@ from .assign import squared_norms, wide_dtype
 # Rows whose mean lies off zero by more than a hundredth of their spread lose digits when squared
 # distances are expanded: they are moved to their mean first.
 _FAR = 1e-4
-# Rows whose errors are measured together: fewer cost more to hand to a thread than they save.
-_ROWS = 32_768
+# Values of rows whose errors are measured together: fewer cost more to hand to a thread than they
+# save. So do fewer rows.
+_VALUES = 2**22
+_LEAST_ROWS = 2048
 # What is left of a row by a multiple of itself, beside its energy: rounding, in float32.
 _CODED = 1e-5
 
@@ -111,14 +113,15 @@ def _best_candidate(errors_of, X, norms, errors, index):
     """Which of the rows at `index` leaves least, beside those before, and the errors it leaves."""
     candidates = X[torch.as_tensor(index, device=X.device)]
     left = X.new_empty(len(candidates), len(X))
+    n_rows = max(_LEAST_ROWS, _VALUES // max(1, X.shape[1]))
 
     def measure(start):
-        part = slice(start, start + _ROWS)
+        part = slice(start, start + n_rows)
         of_part = errors_of(X[part], norms[part], candidates)
         left[:, part] = torch.minimum(of_part, errors[part])
         return left[:, part].sum(1, dtype=wide_dtype(X))
 
-    starts = range(0, len(X), _ROWS)
+    starts = range(0, len(X), n_rows)
     best = int(sum(in_threads(lambda: measure, starts, X.device)).argmin())
     errors = left[best].clone()
     errors[int(index[best])] = 0  # rounding may leave more

@@ -14,8 +14,10 @@ from .._utils.threads import in_threads, run_in_threads
 _SMALL_CHUNK_BYTES = 4 * 2**20
 CHUNK_BYTES = 32 * 2**20
 # Up to so many columns, chunks of rows go to threads, each with a scatter matrix of at most 8 MiB;
-# with more, so many of its columns.
+# with more, a quarter so many of its columns.
 _FEW_COLUMNS = 1024
+# Of chunks that all threads together hold.
+_ALL_CHUNK_BYTES = 2**30
 # Values may be wrong by so many roundings once means were subtracted. Patches of 3 to 8 pixels in
 # float32, normalised in contrast, had 6 to 40 along the direction in which they are constant; the
 # least variance that was content lay a factor of 10,000 above what this drops.
@@ -93,7 +95,7 @@ class Moments:
             for part in in_threads(lambda: scatter_of, chunks, device):
                 scatter += part
         else:
-            columns = torch.arange(rows.shape[1]).split(_FEW_COLUMNS)
+            columns = torch.arange(rows.shape[1]).split(_FEW_COLUMNS // 4)
             columns = [slice(int(some[0]), int(some[-1]) + 1) for some in columns]
             for chunk in chunks:
                 centered = chunk.to(device).double() - mean
@@ -315,7 +317,8 @@ def affine_rows(
 
         return transform
 
-    run_in_threads(worker, range(len(chunks)), rows.device)
+    held = 2 * 8 * chunks[0].numel()
+    run_in_threads(worker, range(len(chunks)), rows.device, _ALL_CHUNK_BYTES // max(1, held))
     return out
 
 

@@ -31,6 +31,11 @@ class Tiling(NamedTuple):
     n_column_values: int
     n_code_values: int
 
+    def n_bytes(self, itemsize: int, reduced: bool) -> int:
+        """Bytes of a `Workspace` that holds this tiling."""
+        rounded = 2 * self.n_code_values if reduced else 0
+        return itemsize * (2 * self.n_column_values + self.n_code_values) + rounded
+
     @classmethod
     def within(
         cls,

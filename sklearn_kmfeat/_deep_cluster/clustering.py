@@ -12,6 +12,7 @@ from .._core.kmeans import Dictionary, kmeans
 from .._core.restarts import best_of_restarts
 from .._core.seeding import kmeans_plusplus, sample_rows
 from .._core.whitening import Moments
+from .._utils.threads import coarse_threads
 
 # Of k-means here, as in scikit-learn.
 _TOLERANCE = 1e-4
@@ -59,6 +60,7 @@ class PCAWhitening(NamedTuple):
         return self._replace(mean=self.mean.cpu(), components=self.components.cpu())
 
 
+@coarse_threads()
 def fit_pca_whitening(
     rows: torch.Tensor, n_components: int, unit_length: bool = True
 ) -> PCAWhitening:
@@ -90,11 +92,13 @@ def fit_pca_whitening(
     return PCAWhitening(mean, components, unit_length)
 
 
+@coarse_threads()
 def whitened(rows: torch.Tensor, n_components: int) -> torch.Tensor:
     """Rows in the space of `fit_pca_whitening`."""
     return fit_pca_whitening(rows, n_components)(rows)
 
 
+@coarse_threads()
 def euclidean_clusters(
     rows: torch.Tensor, k: int, n_iter: int, rng: np.random.RandomState
 ) -> torch.Tensor:
@@ -115,6 +119,7 @@ def euclidean_clusters(
     return nearest(rows, dictionary.centers)[0]
 
 
+@coarse_threads()
 def spherical_clusters(
     rows: torch.Tensor, k: int, n_iter: int, rng: np.random.RandomState
 ) -> torch.Tensor:
@@ -133,6 +138,7 @@ def spherical_clusters(
     return nearest(rows, centers)[0]
 
 
+@coarse_threads()
 def final_clusters(
     rows: torch.Tensor,
     k: int,

@@ -38,8 +38,8 @@ class BagOfPatches(PatchDictionary):
     max_iter : int, default=100
         Iterations of each run.
     tol : float, default=1e-4
-        Stop when the squared movement of all words, relative to the mean variance of the
-        patches' values, is no more than this.
+        Stop when the squared distance of all words from the means of their patches, relative to
+        the mean variance of the patches' values, is no more than this.
     n_init : int, default=1
         Runs from different starts; the one with the least inertia is kept. Of more than
         100,000 patches (and 400 for each word), 50,000 (or 200 for each) rank the starts,
@@ -112,7 +112,9 @@ class BagOfPatches(PatchDictionary):
     Notes
     -----
     `X` takes the forms named in `KMeansFilterLearner`. The counts of one cell sum to the
-    number of locations in it.
+    number of locations in it; with `mirror`, those of all cells to that of all locations, since
+    a mirrored word counts in the mirrored cell, and where steps of `stride` do not end at the right
+    edge, they are means of an image and its mirror image.
 
     References
     ----------

@@ -7,7 +7,8 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._core.contrast import ContrastVariance, auto_eps, contrast_normalize
+from .._core.contrast import ContrastVariance, auto_eps
+from .._core.preparation import Preparation
 from .._inputs.base import ImageSource
 from .._inputs.check import check_images, set_fitted
 from .._inputs.sampling import images_per_batch
@@ -100,7 +101,8 @@ class ContrastNormalizer(RowTransformer):
             Of the shape of `X`. float64 if the rows of `fit` were float64, otherwise float32.
         """
         check_is_fitted(self)
-        return self._map(X, lambda rows: contrast_normalize(rows, self.eps_))
+        # A copy, which may be written to: the rows may be those of the caller.
+        return self._map(X, lambda rows: Preparation(self.eps_).apply_(rows.clone()))
 
 
 def image_variance(source: ImageSource) -> ContrastVariance:

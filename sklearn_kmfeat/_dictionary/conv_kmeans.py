@@ -74,8 +74,8 @@ class ConvKMeans(PatchDictionary):
     max_iter : int, default=50
         Iterations of each run.
     tol : float, default=1e-4
-        Stop when the root mean square movement of a filter, which has unit length, is no
-        more than this.
+        Stop when the root mean square distance of a filter, which has unit length, from the one
+        that its patches make is no more than this.
     n_init : int, default=1
         Runs from different starts; the one with the least inertia is kept. Of more than
         100,000 windows (and 400 for each filter), 50,000 (or 200 for each) rank the starts,

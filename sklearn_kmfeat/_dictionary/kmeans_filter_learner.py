@@ -48,9 +48,9 @@ class KMeansFilterLearner(PatchDictionary):
         Iterations of each run. They have momentum: 20 of them end below the inertia of 50 of
         Lloyd's algorithm.
     tol : float, default=1e-4
-        When to stop. ``"lloyd"``: the squared movement of all filters, relative to the
-        mean variance of the patches' values. ``"spherical"``: the root mean square
-        movement of a filter.
+        When to stop. ``"lloyd"``: the squared distance of all filters from the means of their
+        patches, relative to the mean variance of the patches' values. ``"spherical"``: the root
+        mean square distance of a filter from the one that its patches make.
     n_init : int, default=1
         Runs from different starts; the one with the least inertia is kept. Of more than
         100,000 patches (and 400 for each filter), 50,000 (or 200 for each) rank the starts,
@@ -68,9 +68,11 @@ class KMeansFilterLearner(PatchDictionary):
     mirror : bool, default=False
         Encode with the filters and their mirror images, left and right exchanged, and add the
         codes of both, in the mirrored cell for the mirror images: so an image and its mirror
-        image get equal rows, those of both together. Takes twice the time. For
+        image get equal rows, those of both together. Takes twice the time; four times where steps
+        of `stride` do not end at the right edge, so that a mirrored image has other patches. For
         ``output="maps"``, which have a left and a right, nothing is added: twice as many codes.
-        `fit` then whitens by the moments of patches and their mirror images.
+        `fit` then whitens by the moments of patches and their mirror images. `predict` looks at
+        the filters themselves.
     pool : {"sum", "mean", "max"}, default="sum"
         How the codes of a cell become one.
     pool_grid : int, (int, int) or None, default=(2, 2)

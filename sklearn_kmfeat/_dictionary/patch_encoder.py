@@ -307,10 +307,10 @@ class PatchEncoder(nn.Module):
     ) -> Iterator[tuple["_Piece", Any]]:
         """Pieces of the images, in order, and what a function of piece, tiling, workspace gives."""
         device, itemsize = self.filters.device, self.filters.itemsize
-        column_bytes, code_bytes = budget = scratch_bytes(device)
+        reduced = codes[0].projection.rounded is not None
         tiling_of = partial(
             Tiling.within,
-            budget,
+            scratch_bytes(device),
             patch_length=self._patch_length(source),
             n_codes=max(code.n_codes for code in codes),
             itemsize=itemsize,
@@ -331,13 +331,14 @@ class PatchEncoder(nn.Module):
             def of_piece(piece):
                 nonlocal workspace
                 tiling = tiling_of(piece.map_size)
-                workspace = workspace.holding(tiling, codes[0].projection.rounded is not None)
+                workspace = workspace.holding(tiling, reduced)
                 return piece, function(piece, tiling, workspace)
 
             return of_piece
 
+        largest = tiling_of(self.grid.map_size(tuple(source.sizes.max(0).tolist())))
         # Of each thread, and of the pieces that wait: their images, and what becomes of them.
-        most = working_memory() // (column_bytes + code_bytes + 2 * PIECE_BYTES)
+        most = working_memory() // (largest.n_bytes(itemsize, reduced) + 2 * PIECE_BYTES)
         return in_threads(worker, pieces(), device, most)
 
     def _pieces(self, index, images, tiling_of):

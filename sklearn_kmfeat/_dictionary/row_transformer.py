@@ -35,7 +35,7 @@ class RowTransformer(Versioned, OneToOneFeatureMixin, TransformerMixin, BaseEsti
         """Transform each image."""
 
     @standard_settings()
-    @matmul_precision("exact")
+    @matmul_precision("exact", torch.device("cpu"))
     @coarse_threads()
     def _map(self, X: Any, function: Callable[[torch.Tensor], torch.Tensor], back: bool = False):
         source = check_images(self, X, reset=False, pixels_of_fit=not back)

@@ -117,7 +117,7 @@ class ZCAWhitener(RowTransformer):
         return self._fit(X, self._moments if hasattr(self, "_scatter") else None)
 
     @standard_settings()
-    @matmul_precision("exact")
+    @matmul_precision("exact", torch.device("cpu"))
     @coarse_threads()
     def _fit(self, X, before):
         source = check_images(self, X, reset=before is None)

@@ -1,7 +1,7 @@
 """Devices and precision."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -73,29 +73,21 @@ def device_of_model(device: str) -> str:
         return "cpu"
 
 
-def _backends():
-    """What multiplies matrices of float32."""
-    return torch.backends.mkldnn.matmul, torch.backends.cuda.matmul
+def _products_of_float32(backend):
+    """The setting of a backend: "exact", "fast", or torch's name for what was there."""
 
-
-def _precisions():
-    return [backend.fp32_precision for backend in _backends()]
-
-
-def _set_precisions(value):
-    """To "exact", to "fast", or back to a list of `_precisions`."""
-    names = value
-    if value in ("exact", "fast"):
+    def put(value):
+        name = {"exact": "ieee", "fast": "tf32"}.get(value, value)
+        now = backend.fp32_precision
         # "none" is exact, too, and what most processes have.
-        names = ["none" if now == "none" else "ieee" for now in _precisions()]
-    if value == "fast":
-        names[1] = "tf32"
-    for backend, name in zip(_backends(), names, strict=True):
-        if backend.fp32_precision != name:
+        if now != name and (value != "exact" or now != "none"):
             backend.fp32_precision = name
 
+    return SharedSetting(lambda: backend.fp32_precision, put)
 
-_MATMUL = SharedSetting(_precisions, _set_precisions)
+
+_CPU_PRODUCTS = _products_of_float32(torch.backends.mkldnn.matmul)
+_CUDA_PRODUCTS = _products_of_float32(torch.backends.cuda.matmul)
 
 
 def _set_deterministic(value):
@@ -110,11 +102,12 @@ def matmul_precision(precision: str, device: torch.device | None = None) -> Iter
     """Products of float32 run in full or, for ``"fast"`` on CUDA devices, in TF32 inside the block.
 
     For the CPU they are exact: what may be rounded there is rounded before it is multiplied
-    (`reduced_dtype`). Without a device, as for CUDA. torch has one setting for the whole process: a
-    call that needs another precision than those which are running in other threads waits for them.
+    (`reduced_dtype`). Without a device, as for CUDA. torch has one setting of each kind of device
+    for the whole process: a call that needs another precision of CUDA's products than those which
+    are running in other threads waits for them; a call on a CPU leaves CUDA's alone.
     """
     on_cpu = device is not None and device.type == "cpu"
-    with _MATMUL.held("exact" if on_cpu else precision):
+    with _CPU_PRODUCTS.held("exact"), nullcontext() if on_cpu else _CUDA_PRODUCTS.held(precision):
         yield
 
 

@@ -9,7 +9,15 @@ from blobs import error_of, start_of
 from naive import squared_distances
 from sklearn_kmfeat._core.assign import nearest
 from sklearn_kmfeat._core.gain_shape import GainStep, spherical
-from sklearn_kmfeat._core.kmeans import MOMENTUM, RowStep, Sums, kmeans, lloyd, patch_dictionary
+from sklearn_kmfeat._core.kmeans import (
+    MOMENTUM,
+    RowStep,
+    Sums,
+    kmeans,
+    lloyd,
+    means_of,
+    patch_dictionary,
+)
 from sklearn_kmfeat._core.seeding import kmeans_plusplus, sample_rows
 
 DTYPES = [torch.float32, torch.float64]
@@ -367,3 +375,11 @@ def test_sums_of_parts_are_those_of_all_rows(blobs, step, exact):
 def test_a_dictionary_says_whether_a_callback_stopped_it(blobs, method, answer):
     options = {"on_iteration": lambda *now: answer, **LONG}
     assert LEARNERS[method](blobs, start_of(blobs, 5), **options).stopped is answer
+
+
+def test_means_of_sums():
+    sums = torch.tensor([[2.0, 4.0], [0.0, 0.0], [3.0, -3.0]], dtype=torch.float64)
+    before = torch.tensor([[9.0, 9.0], [7.0, 8.0], [9.0, 9.0]])
+    found = means_of(sums, torch.tensor([2, 0, 3]), before)
+    assert found.dtype is torch.float32
+    assert found.tolist() == [[1.0, 2.0], [7.0, 8.0], [1.0, -1.0]]

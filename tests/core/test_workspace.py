@@ -33,7 +33,7 @@ def test_numbers_of_a_tiling():
     one_image = 6 * 8 * 8 * 20  # codes in bytes; its patches take as much twice
     found = tiling((2 * one_image * 3, one_image // 2), piece_bytes=7 * one_image)
     assert (found.piece, found.tile, found.block) == ((6, 6), (3, 6), (1, 3))
-    few_codes = tiling((10**6, 10**6), n_codes=2, piece_bytes=5 * 6 * 8 * 8 * 18)
+    few_codes = tiling((2 * one_image, 10**6), n_codes=2, piece_bytes=5 * 6 * 8 * 8 * 18)
     assert few_codes.piece == (5, 6)  # by its patches
     found = tiling((one_image, 2 * one_image), piece_bytes=5 * one_image)
     assert (found.piece, found.tile, found.block) == ((5, 6), (1, 3), (1, 3))
@@ -57,6 +57,13 @@ def test_a_workspace_that_is_large_enough_is_used_again():
     reduced = workspace.holding(Tiling(*sizes, 10, 30), reduced=True)
     assert (reduced.rounded.shape, reduced.rounded.dtype) == ((30,), torch.bfloat16)
     assert reduced.holding(Tiling(*sizes, 10, 30), reduced=True).rounded is reduced.rounded
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_bytes_of_a_workspace(reduced):
+    of_images = tiling((10**6, 10**5))
+    workspace = Workspace.empty(torch.float64, CPU).holding(of_images, reduced)
+    assert sum(part.nbytes for part in workspace) == of_images.n_bytes(8, reduced)
 
 
 def test_a_pair_of_columns():

@@ -142,3 +142,24 @@ def test_spread():
     rows = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
     assert spread(rows) == 0
     assert spread(torch.tensor([[1.0, 0.0], [-3.0, 0.0]])) == 1
+
+
+@pytest.mark.parametrize("n_rows", [300, 9000])
+def test_threads_change_no_digit(n_rows):
+    rows = F.normalize(torch.randn(n_rows, 8, generator=torch.Generator().manual_seed(0)))
+    before, found = torch.get_num_threads(), []
+    for n_threads in (1, 3):
+        torch.set_num_threads(n_threads)
+        rng = np.random.RandomState(0)
+        found.append(
+            [
+                fit_pca_whitening(rows, 5)(rows),
+                euclidean_clusters(rows, 7, 5, rng),
+                spherical_clusters(rows, 7, 5, rng),
+                final_clusters(rows, 7, rng, n_init=2).centers,
+            ]
+        )
+        assert torch.get_num_threads() == n_threads
+    torch.set_num_threads(before)
+    for one, three in zip(*found, strict=True):
+        assert torch.equal(one, three)

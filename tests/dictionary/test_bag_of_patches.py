@@ -56,6 +56,17 @@ def test_spatial_bag(bag, digits):
     assert cells.sum(axis=2)[0].tolist() == [8 * 12, 8 * 11, 8 * 12, 8 * 11, 7 * 12, 7 * 11]
 
 
+@pytest.mark.parametrize("stride", [1, 4])
+def test_mirrored_words_count_in_all_cells_together(digits, stride):
+    """Steps of four pixels do not end at the right edge: means of an image and its mirror image."""
+    params = {"n_patches": 800, "random_state": 0, "stride": stride, "mirror": True, "pool_grid": 2}
+    counts = BagOfPatches(5, **params).fit_transform(digits)
+    n_locations = len(range(0, 23, stride)) ** 2
+    np.testing.assert_array_equal(counts.sum(1), n_locations)
+    factor = 1 if stride == 1 else 2
+    np.testing.assert_array_equal(factor * counts, np.round(factor * counts))
+
+
 def test_word_map_of_one_digit(bag, digits):
     words = bag.predict(digits[:1])
     assert words.shape == (1, 23, 23)

@@ -1,8 +1,13 @@
+import threading
+
 import numpy as np
 import pytest
+import torch
 
 from naive import cut, normalize
 from sklearn_kmfeat import ContrastNormalizer
+from sklearn_kmfeat._core import preparation
+from sklearn_kmfeat._core.contrast import contrast_normalize
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
 GREY_LEVELS = [0, 0.1, 1 / 3, 77.7, 128, 255]
@@ -72,3 +77,25 @@ def test_bytes_do_not_wrap():
     found = ContrastNormalizer(1.0).fit_transform(np.array([[5, 10], [250, 255]], np.uint8))
     expected = 2.5 / np.sqrt(12.5 + 1)
     np.testing.assert_allclose(found, [[-expected, expected]] * 2, rtol=1e-6)
+
+
+def test_rows_are_normalised_in_several_threads(monkeypatch):
+    """With the same digits; the caller's rows are left as they are."""
+    rows = np.random.RandomState(0).randn(30_000, 108)
+    normalizer, before = ContrastNormalizer(1.0).fit(rows), rows.copy()
+    expected, seen = normalize(rows, 1.0), set()
+
+    def noted(*args, **options):
+        seen.add(threading.get_ident())
+        return contrast_normalize(*args, **options)
+
+    monkeypatch.setattr(preparation, "contrast_normalize", noted)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = normalizer.transform(rows)
+    finally:
+        torch.set_num_threads(n_threads)
+    assert len(seen) == 2
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_array_equal(rows, before)

@@ -212,9 +212,23 @@ def test_a_call_that_dies_in_its_end_stops_nobody():
 def test_fast_products_on_a_cpu_change_no_setting():
     before = torch.backends.cuda.matmul.fp32_precision
     with matmul_precision("fast", torch.device("cpu")):
-        assert torch.backends.cuda.matmul.fp32_precision in (before, "ieee", "none")
+        assert torch.backends.cuda.matmul.fp32_precision == before
         with matmul_precision("exact"):
             pass
     with matmul_precision("fast", torch.device("cuda")):
         assert torch.backends.cuda.matmul.fp32_precision == "tf32"
     assert torch.backends.cuda.matmul.fp32_precision == before
+
+
+def test_a_call_on_a_cpu_leaves_the_products_of_cuda_alone():
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        for precision in ("exact", "fast"):
+            with matmul_precision(precision, torch.device("cpu")):
+                assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+        with matmul_precision("exact", torch.device("cuda")):
+            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
