@@ -198,7 +198,7 @@ CALLS = {
         (ROWS, FILTERS),
     ),
     "means_of": (
-        lambda sums, before: kmeans.means_of(sums.double(), (sums[:, 0] > 0).long(), before),
+        lambda sums, before: kmeans.means_of(sums, (sums[:, 0] > 0).long(), before),
         (FILTERS, FILTERS + 1),
     ),
     "kmeans": (both(kmeans.kmeans, **LIMITS), _FEW_AND_MANY),

@@ -241,7 +241,7 @@ def slot_weights(logits: torch.Tensor, temperature: float) -> torch.Tensor:
         Not negative, rows of length one.
     """
     weights = (logits / temperature).softmax(1)
-    return weights / weights.norm(dim=1, keepdim=True)
+    return weights / torch.linalg.vector_norm(weights, dim=1, keepdim=True)
 
 
 def strongest_channels(weights: np.ndarray) -> np.ndarray:

@@ -187,7 +187,7 @@ def gain_shape(
 
 
 def _is_near(new, centers, tol):
-    return float((new - centers).norm()) <= tol * len(centers) ** 0.5
+    return float(torch.linalg.vector_norm(new - centers)) <= tol * len(centers) ** 0.5
 
 
 def recenter(centers: torch.Tensor, totals: Sums) -> bool:
@@ -214,8 +214,10 @@ def recenter(centers: torch.Tensor, totals: Sums) -> bool:
     if totals.beside is None:
         return False
     sums = totals.beside()
-    lengths, which = sums.norm(dim=2).max(0)
-    longer = (lengths > (1 + _LONGER) * totals.sums.norm(dim=1)).nonzero()[:, 0]
+    lengths, which = torch.linalg.vector_norm(sums, dim=2).max(0)
+    longer = (lengths > (1 + _LONGER) * torch.linalg.vector_norm(totals.sums, dim=1)).nonzero()[
+        :, 0
+    ]
     centers[longer] = unit_length(sums[which[longer], longer]).to(centers)
     return len(longer) > 0
 
@@ -242,4 +244,6 @@ def parallel(centers: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 
 def unit_length(rows: torch.Tensor) -> torch.Tensor:
     """Rows of length one; rows of zeros stay."""
-    return rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+    return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp(
+        min=torch.finfo(rows.dtype).tiny
+    )

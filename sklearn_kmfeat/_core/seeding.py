@@ -150,6 +150,7 @@ def _distances(rows, norms, candidates):
 
 def _errors_of_directions(rows, norms, candidates):
     """What multiples of each of the candidates leave of the squared norms."""
-    lengths = candidates.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+    lengths = torch.linalg.vector_norm(candidates, dim=1, keepdim=True)
+    lengths = lengths.clamp(min=torch.finfo(rows.dtype).tiny)
     errors = norms - (candidates / lengths @ rows.T).square()
     return torch.where(errors > _CODED * norms, errors, 0.0)

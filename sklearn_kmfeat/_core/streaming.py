@@ -84,7 +84,9 @@ class RunningSums:
     def directions(self, preparation: Preparation) -> torch.Tensor:
         """Unit directions of the sums, float64 (k, d)."""
         sums = self._prepared(preparation)
-        return sums / sums.norm(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+        return sums / torch.linalg.vector_norm(sums, dim=1, keepdim=True).clamp(
+            min=torch.finfo(torch.float64).tiny
+        )
 
     def _prepared(self, preparation):
         return preparation.apply_to_sums(self.sums, self.weights)
