@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -265,6 +266,14 @@ def test_stages_of_the_best(benchmark_module):
         row |= {"within (min)": 2, "to reach": 0.3 if row["classifier"] == best.LINEAR else 1.0}
     reached = "linear: 30 % in 2 minutes reached; Gaussian kernel: none reached."
     assert any(reached in remark for remark in best.remarks(rows))
+
+
+def test_every_table_is_in_the_docs():
+    results = ROOT / "benchmarks" / "results"
+    tables = {path.name for path in results.glob("*.md") if "_quick" not in path.name}
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    included = set(re.findall(r"benchmarks/results/(\w+\.md)", text))
+    assert included == tables
 
 
 def test_report_writes_both_forms(benchmark_module, tmp_path, capsys):

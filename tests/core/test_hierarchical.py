@@ -49,7 +49,7 @@ def plain(X, k, rng):
         if len(inside) > 512 * number:
             inside = inside[own.permutation(len(inside))[: 512 * number]]
         start = rows(inside, number, own)
-        fine += [*iterated(lambda c, m, r=inside: plain_means(r, nearest(r, c), m), start, 10)]
+        fine += [*iterated(lambda c, m, r=inside: plain_means(r, nearest(r, c), m), start, 8)]
         owners += [i] * number
     owners = np.array(owners)
     n_near = min(k, max(np.bincount(owners).max(), round(5 * k**0.5)))
