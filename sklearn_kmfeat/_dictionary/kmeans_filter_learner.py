@@ -93,7 +93,7 @@ class KMeansFilterLearner(PatchDictionary):
     precision : {"exact", "fast"}, default="exact"
         ``"fast"`` lets float32 products run in TF32 on CUDA, with a switch that belongs to
         the process while the call runs, and those of `transform` and `predict` with the
-        filters in bfloat16 on CPUs that multiply in it (AVX-512 BF16: 1.2 to 1.5 times as
+        filters in bfloat16 on CPUs that multiply in it (AVX-512 BF16: 1.1 to 1.4 times as
         fast; AMX); products then carry 10 or 8 bits. Elsewhere it changes nothing.
     random_state : int, RandomState or None, default=None
         Decides which patches are drawn and where k-means starts.

@@ -2,7 +2,7 @@
 
 torch divides each product and each sum among its threads, which spin until the last one is done.
 Beside two other busy processes on two cores, that makes an assignment of k-means 15 times as long;
-threads that meet only where a piece is done take their share of the processor: 2.1 times.
+threads that meet only where a piece is done take their share of the processor: about twice as long.
 """
 
 import ctypes
