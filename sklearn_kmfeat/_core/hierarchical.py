@@ -2,7 +2,7 @@
 
 rows -> coarse clusters, about twice the root of the number of centers
      -> fine ones inside each, in proportion to its inertia
-     -> iterations in which the rows of a coarse cluster see the centers near it
+     -> an iteration in which the rows of a coarse cluster see the centers near it
 
 Each of these costs a small part of an iteration over all rows and centers.
 """
@@ -36,13 +36,11 @@ _COARSE_ITERATIONS = 10
 # With 5, 0.2 % more inertia and 0.2 s less for 1,600 centers; with 10, 0.1 % less and 0.15 s more,
 # for 6,400 0.4 s.
 _FINE_ITERATIONS = 8
-# Centers that a row sees, in roots of their number: with 3, 0.1 % more inertia and 0.15 s less;
-# with 8, 0.15 % less and 0.25 s more.
-_NEAR = 5.0
-# Each takes 0.25 s for 1,600 centers. The first lowers the inertia by 0.35 %, three by 0.6 %, five
-# by 0.8 %; a Lloyd step in their place by 0.5 %. What iterations over all rows reach in all is the
-# same from none to three.
-_NEAR_ITERATIONS = 2
+# Centers that a row sees in the end, in roots of their number. That takes 0.25 s for 1,600 centers
+# and 0.5 s for 6,400, and lowers the inertia by 0.35 %; with 5, 0.06 % more inertia and 0.15 s
+# less. A second time would lower it by 0.15 % in as long; what iterations over all rows reach in
+# all is the same from none to three.
+_NEAR = 7.0
 
 
 def hierarchical(
@@ -55,8 +53,8 @@ def hierarchical(
     """Centers of a k-means in levels.
 
     Coarse clusters of some rows; fine ones inside each, so many that all have about the same
-    inertia; and iterations in which each row sees a part of all centers, those near its coarse
-    cluster. All of it with momentum, in so few iterations that it needs no check.
+    inertia, both with momentum, in so few iterations that it needs no check; and an iteration
+    in which each row sees a part of all centers, those near its coarse cluster.
 
     Parameters
     ----------
@@ -90,8 +88,7 @@ def hierarchical(
     fine = _fine_centers(rows, members, coarse[live], numbers, rng)
     lengths = torch.tensor([len(centers) for centers in fine], device=X.device)
     owners = torch.arange(len(live), device=X.device).repeat_interleave(lengths)
-    near_step = _NearStep(rows, groups, owners)
-    centers = _with_momentum(near_step, torch.cat(fine), _NEAR_ITERATIONS)
+    centers = _means_of_near(rows, members, owners, torch.cat(fine))
     return _filled(centers + offset if far else centers, X, n_rows, rng)
 
 
@@ -149,70 +146,57 @@ def _fine_centers(rows, members, coarse, numbers, rng):
     return list(in_threads(worker, range(len(members)), rows.device))
 
 
-class _NearStep:
-    """The means of k-means, where the rows of a group see the centers near it.
-
-    A row then goes to the group of its center.
+def _means_of_near(rows, members, owners, centers):
+    """Means of k-means in which the rows of a group see the centers near it.
 
     Parameters
     ----------
     rows : tensor of shape (n, d)
-    groups : int64 tensor of shape (n,)
-        The group of each row to begin with.
+    members : list of int64 tensors
+        The rows of each group.
     owners : int64 tensor of shape (k,)
         The group of each center; every group has one.
+    centers : tensor of shape (k, d)
+
+    Returns
+    -------
+    tensor of shape (k, d)
     """
+    near, middles = _near(centers, owners)
 
-    def __init__(self, rows, groups, owners):
-        self.rows, self.groups, self.owners = rows, groups, owners
-        self.sizes = torch.bincount(owners)
-        n_near = max(int(self.sizes.max()), round(_NEAR * len(owners) ** 0.5))
-        self.n_near = min(n_near, len(owners))
+    def worker():
+        def some(i):
+            around = rows[members[i]].sub_(middles[i])  # squares keep their digits
+            _, sums, counts = _added(around, centers[near[i]] - middles[i])
+            return sums.add_(counts[:, None] * middles[i]), counts
 
-    def __call__(self, centers, means):
-        near, middles = self._near(centers)
-        members, groups = _members(self.groups, len(near)), torch.empty_like(self.groups)
+        return some
 
-        def worker():
-            def some(i):
-                around = self.rows[members[i]].sub_(middles[i])
-                labels, sums, counts = _added(around, centers[near[i]] - middles[i])
-                groups[members[i]] = self.owners[near[i]][labels]
-                return sums.add_(counts[:, None] * middles[i]), counts
+    sums = torch.zeros_like(centers, dtype=wide_dtype(centers))
+    counts = torch.zeros_like(owners)
+    for i, (of_sums, of_counts) in enumerate(in_threads(worker, range(len(near)), rows.device)):
+        sums[near[i]] += of_sums
+        counts[near[i]] += of_counts
+    return means_of(sums, counts, centers)
 
-            return some
 
-        sums = torch.zeros_like(centers, dtype=wide_dtype(centers))
-        counts = torch.zeros_like(self.owners)
-        parts = in_threads(worker, range(len(near)), self.rows.device)
-        for i, (sums_of_some, counts_of_some) in enumerate(parts):
-            sums[near[i]] += sums_of_some
-            counts[near[i]] += counts_of_some
-        self.groups = groups
-        return means_of(sums, counts, means)
-
-    def _near(self, centers):
-        """The centers that each group sees, an index (n_groups, n_near), and its middle."""
-        sums = sums_by_label(centers, self.owners, len(self.sizes))
-        middles = sums / self.sizes[:, None]
-        distances = torch.cdist(middles, centers)
-        distances[self.owners, torch.arange(len(centers), device=centers.device)] = -1  # its own
-        return distances.topk(self.n_near, largest=False).indices, middles
+def _near(centers, owners):
+    """The centers that each group sees, an index (n_groups, n_near), and its middle."""
+    sizes = torch.bincount(owners)
+    n_near = min(len(owners), max(int(sizes.max()), round(_NEAR * len(owners) ** 0.5)))
+    middles = sums_by_label(centers, owners, len(sizes)) / sizes[:, None]
+    distances = torch.cdist(middles, centers)
+    distances[owners, torch.arange(len(centers), device=centers.device)] = -1  # its own
+    return distances.topk(n_near, largest=False).indices, middles
 
 
 def _iterated(rows, centers, n_iter):
-    def step(centers, means):
-        _, sums, counts = _added(rows, centers)
-        return means_of(sums, counts, means)
-
-    return _with_momentum(step, centers, n_iter)
-
-
-def _with_momentum(step, centers, n_iter):
-    """Iterations of a step from centers, and the means before, to means; both (k, d)."""
+    """Means (k, d) after iterations of k-means with momentum."""
     means, live = centers, torch.ones(len(centers), dtype=torch.bool, device=centers.device)
     for i in range(n_iter):
-        before, means = means, step(centers, means)
+        before = means
+        _, sums, counts = _added(rows, centers)
+        means = means_of(sums, counts, before)
         centers = ahead(means, before, live, MOMENTUM) if i else means
     return means
 

@@ -41,9 +41,9 @@ class KMeansFilterLearner(PatchDictionary):
     init : {"auto", "sample", "k-means++", "hierarchical"}, default="auto"
         Where to start: ``"sample"``: random different patches. ``"k-means++"``: greedy
         k-means++, as many passes over the patches as there are filters. ``"hierarchical"``:
-        k-means in levels, coarse clusters and fine ones inside each, which takes as long as one
-        or two iterations for 1,600 filters and is worth six from random patches. ``"auto"``:
-        ``"hierarchical"`` for 200 filters or more, otherwise ``"sample"``.
+        k-means in levels, coarse clusters and fine ones inside each, which takes as long as two
+        iterations for 1,600 filters and is worth six from random patches. ``"auto"``:
+        ``"hierarchical"`` for 200 filters or more of ``"lloyd"``, otherwise ``"sample"``.
     max_iter : int, default=20
         Iterations of each run. They have momentum: 20 of them end below the inertia of 50 of
         Lloyd's algorithm.

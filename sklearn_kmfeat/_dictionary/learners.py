@@ -46,13 +46,15 @@ class DictionaryLearner(ABC):
         Height and width of what is drawn from the images, in pixels.
     init : str
         A name in `seedings`, the table of the class; or ``"auto"``: ``"hierarchical"`` for many
-        filters, otherwise `init_of_few`.
+        filters where that pays, otherwise `init_of_few`.
     max_iter : int
     tol : float
     init_of_few : str
     """
 
     seedings = ChainMap(SEEDINGS, ROW_SEEDINGS)
+    #: Whether ``"auto"`` may be ``"hierarchical"``.
+    levels_pay = True
 
     n_centers: int
     sample_size: tuple[int, int]
@@ -74,7 +76,8 @@ class DictionaryLearner(ABC):
         """Centers (k, d) to start from."""
         init = self.init
         if init == "auto":
-            init = "hierarchical" if self.n_centers >= MANY else self.init_of_few
+            in_levels = self.levels_pay and self.n_centers >= MANY
+            init = "hierarchical" if in_levels else self.init_of_few
         return self.seedings[init](samples, self.n_centers, rng)
 
     @abstractmethod
@@ -150,6 +153,11 @@ class Lloyd(DictionaryLearner):
 
 class Spherical(DictionaryLearner):
     """Gain-shape k-means: a filter is the direction of its patches, each times its gain."""
+
+    # The levels are Euclidean. Of 200,000 whitened patches, 400 filters from random ones have less
+    # inertia after any time; 1,600 the same from 3 s on, when those have made 7 iterations and
+    # those from levels 4.
+    levels_pay = False
 
     def fit(self, samples, centers, on_iteration):
         return spherical(samples, centers, **self.limits, on_iteration=on_iteration)

@@ -52,21 +52,16 @@ def plain(X, k, rng):
         fine += [*iterated(lambda c, m, r=inside: plain_means(r, nearest(r, c), m), start, 8)]
         owners += [i] * number
     owners = np.array(owners)
-    n_near = min(k, max(np.bincount(owners).max(), round(5 * k**0.5)))
+    n_near = min(k, max(np.bincount(owners).max(), round(7 * k**0.5)))
 
-    def near_step(centers, means):
-        nonlocal groups
-        labels = np.empty(len(X), int)
-        for i in range(len(coarse)):
-            middle = centers[owners == i].mean(0)
-            distances = ((centers - middle) ** 2).sum(1)
-            distances[owners == i] = -1
-            near = distances.argsort()[:n_near]
-            labels[groups == i] = near[nearest(X[groups == i], centers[near])]
-        groups = owners[labels]
-        return plain_means(X, labels, means)
-
-    return iterated(near_step, np.array(fine), 2)
+    centers, labels = np.array(fine), np.empty(len(X), int)
+    for i in range(len(coarse)):
+        middle = centers[owners == i].mean(0)
+        distances = ((centers - middle) ** 2).sum(1)
+        distances[owners == i] = -1
+        near = distances.argsort()[:n_near]
+        labels[groups == i] = near[nearest(X[groups == i], centers[near])]
+    return plain_means(X, labels, centers)
 
 
 def iterated(step, centers, n_iter):
