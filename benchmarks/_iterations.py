@@ -12,7 +12,7 @@ from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample
 
 TITLE = "CIFAR-10: what iterations of k-means buy"
 COMMON = {"n_filters": 400, "n_patches": 200_000, "tol": 0}
-N_TRAINING, N_HELD_OUT, N_SEEDS = 8_000, 6_000, 3
+N_TRAINING, N_HELD_OUT, N_SEEDS = 8_000, 6_000, 2
 PENALTIES = (30, 100, 300)
 ROWS = [
     {"algorithm": "random"},
