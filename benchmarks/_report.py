@@ -27,13 +27,12 @@ def report(name, title, rows, remarks=(), folder=RESULTS):
         Sentences below the table.
     folder : Path
     """
-    setting = {"machine": machine(), "versions": {p: version(p) for p in PACKAGES}}
-    remarks = [*remarks, _sentence(setting)]
+    remarks = [*remarks, _sentence(setting())]
     text = f"# {title}\n\n{markdown_table(rows)}\n" + "".join(f"- {line}\n" for line in remarks)
     print(f"\n{text}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    content = {"title": title, "rows": rows, "remarks": remarks, **setting}
+    content = {"title": title, "rows": rows, "remarks": remarks, **setting()}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
@@ -83,6 +82,11 @@ def markdown_table(rows):
     return "".join(f"{line}\n" for line in lines)
 
 
+def setting():
+    """The machine, and versions of the packages."""
+    return {"machine": machine(), "versions": {p: version(p) for p in PACKAGES}}
+
+
 def machine():
     """The machine in words."""
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -96,6 +100,6 @@ def _cell(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _sentence(setting):
-    versions = ", ".join(f"{name} {number}" for name, number in setting["versions"].items())
-    return f"Measured on {setting['machine']}; Python {platform.python_version()}, {versions}."
+def _sentence(found):
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    return f"Measured on {found['machine']}; Python {platform.python_version()}, {versions}."

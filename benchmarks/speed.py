@@ -6,6 +6,8 @@ written to `results/`.
 """
 
 import argparse
+import json
+from itertools import chain
 
 import numpy as np
 import torch
@@ -13,9 +15,17 @@ from _data import cifar10_images
 from _deep_speed import bench_deep
 from _encoding_speed import bench_busy, bench_encoding, bench_search
 from _files import bench_files
-from _kmeans_speed import FEW, MANY, bench_inertia, bench_lloyd, bench_many_centers, bench_wide
+from _kmeans_speed import (
+    CACHE,
+    FEW,
+    MANY,
+    bench_inertia,
+    bench_lloyd,
+    bench_many_centers,
+    bench_wide,
+)
 from _memory import in_fresh_process, mebibytes, memory_row
-from _report import compared, report, timed
+from _report import compared, report, setting, timed
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.feature_extraction.image import extract_patches_2d
@@ -40,18 +50,30 @@ def main():
     """Read the command line, run the benchmarks, write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions")
-    parser.add_argument("--only", choices=BENCHMARKS, help="one of the benchmarks")
+    parser.add_argument("--only", choices=BENCHMARKS, help="one of them; the others stay")
     options = parser.parse_args()
-    rows, remarks = [], []
-    for name in [options.only] if options.only else BENCHMARKS:
-        print(f"{name} ...", flush=True)
-        more_rows, more_remarks = BENCHMARKS[name](options.quick)
-        rows += more_rows
-        remarks += more_remarks
-    name = "_".join(
-        ["speed", *([options.only] if options.only else []), *["quick"] * options.quick]
-    )
+    name = "speed_quick" if options.quick else "speed"
+    known = parts_of(name)
+    for each in [options.only] if options.only else BENCHMARKS:
+        print(f"{each} ...", flush=True)
+        known[each] = BENCHMARKS[each](options.quick)
+        keep(name, known)
+    parts = [known[each] for each in BENCHMARKS if each in known]
+    rows, remarks = (list(chain(*every)) for every in zip(*parts, strict=True))
     report(name, f"Speed{' (quick: smaller sizes)' if options.quick else ''}", rows, remarks)
+
+
+def parts_of(name):
+    """Rows and remarks of the benchmarks that ran before, on this machine and these versions."""
+    path = CACHE / f"{name}.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    return content["parts"] if content.get("setting") == setting() else {}
+
+
+def keep(name, parts):
+    """Remember them."""
+    CACHE.mkdir(exist_ok=True)
+    (CACHE / f"{name}.json").write_text(json.dumps({"setting": setting(), "parts": parts}))
 
 
 # Convolutional k-means
