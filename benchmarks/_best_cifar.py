@@ -28,7 +28,6 @@ WINDOWS = {4: (15, 7), 5: (14, 7), 6: (15, 6)}
 #: Minutes; filters of each size of patches; classifiers.
 ROWS = [
     (2, {5: 500}, (LINEAR,)),
-    (15, {5: 1200, 6: 600}, (LINEAR,)),
     (15, {5: 1200}, (KERNEL,)),
     (30, {4: 700, 5: 1600, 6: 700}, (KERNEL,)),
 ]

@@ -95,10 +95,15 @@ def test_the_contract(name):
 
 
 @pytest.mark.parametrize(
-    ("few", "n_centers", "expected"),
-    [("sample", 199, "sample"), ("k-means++", 199, "k-means++"), ("sample", 200, "hierarchical")],
+    ("name", "few", "n_centers", "expected"),
+    [
+        ("lloyd", "sample", 199, "sample"),
+        ("lloyd", "k-means++", 199, "k-means++"),
+        ("lloyd", "sample", 200, "hierarchical"),
+        ("spherical", "sample", 200, "sample"),
+        ("spherical", "k-means++", 199, "k-means++"),
+    ],
 )
-@pytest.mark.parametrize("name", ["lloyd", "spherical"])
 def test_auto_starts_many_filters_in_levels(name, few, n_centers, expected):
     rows = torch.rand(900, 9, generator=torch.manual_seed(0))
     learner = LEARNERS[name](n_centers, (3, 3), init="auto", init_of_few=few)
