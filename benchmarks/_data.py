@@ -1,6 +1,9 @@
 """Images for the benchmarks: the full sets where they are, otherwise the shipped samples."""
 
+from pathlib import Path
+
 import numpy as np
+from joblib import hash as hash_of
 from sklearn.model_selection import train_test_split
 
 from sklearn_kmfeat import datasets
@@ -20,6 +23,13 @@ def cifar10_images(n_images):
     except OSError:
         sample = datasets.load_cifar10_sample().images
         return np.resize(sample, (n_images, *sample.shape[1:])), "the shipped CIFAR-10 sample"
+
+
+def revision():
+    """What a measurement is kept for: the code of the package and of the classifiers."""
+    package = Path(datasets.__file__).parents[1]
+    files = [*sorted(package.rglob("*.py")), Path(__file__).parent / "_linear.py"]
+    return hash_of([file.read_text(encoding="utf-8") for file in files])
 
 
 def train_and_test(fetch, load_sample, quick, n_test=500):

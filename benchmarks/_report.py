@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("sklearn-kmfeat", "scikit-learn", "numpy", "scipy", "torch")
 
 
-def report(name, title, rows, remarks=(), folder=RESULTS):
+def report(name, title, rows, remarks=(), folder=RESULTS, more=None):
     """Print a table and write it to `folder`, as NAME.json and NAME.md.
 
     Parameters
@@ -26,13 +26,15 @@ def report(name, title, rows, remarks=(), folder=RESULTS):
     remarks : sequence of str
         Sentences below the table.
     folder : Path
+    more : dict or None, default=None
+        What else the JSON holds.
     """
     remarks = [*remarks, _sentence(setting())]
     text = f"# {title}\n\n{markdown_table(rows)}\n" + "".join(f"- {line}\n" for line in remarks)
     print(f"\n{text}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    content = {"title": title, "rows": rows, "remarks": remarks, **setting()}
+    content = {"title": title, "rows": rows, "remarks": remarks, **setting(), **(more or {})}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ written to `results/`.
 
 import argparse
 import json
-from itertools import chain
+from datetime import date
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from _deep_speed import bench_deep
 from _encoding_speed import bench_busy, bench_encoding, bench_search
 from _files import bench_files
 from _kmeans_speed import (
-    CACHE,
     FEW,
     MANY,
     bench_inertia,
@@ -25,7 +24,7 @@ from _kmeans_speed import (
     bench_wide,
 )
 from _memory import in_fresh_process, mebibytes, memory_row
-from _report import compared, report, setting, timed
+from _report import RESULTS, compared, machine, report, timed
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.feature_extraction.image import extract_patches_2d
@@ -53,27 +52,35 @@ def main():
     parser.add_argument("--only", choices=BENCHMARKS, help="one of them; the others stay")
     options = parser.parse_args()
     name = "speed_quick" if options.quick else "speed"
-    known = parts_of(name)
+    parts = parts_of(RESULTS / f"{name}.json")
     for each in [options.only] if options.only else BENCHMARKS:
         print(f"{each} ...", flush=True)
-        known[each] = BENCHMARKS[each](options.quick)
-        keep(name, known)
-    parts = [known[each] for each in BENCHMARKS if each in known]
-    rows, remarks = (list(chain(*every)) for every in zip(*parts, strict=True))
-    report(name, f"Speed{' (quick: smaller sizes)' if options.quick else ''}", rows, remarks)
+        rows, remarks = BENCHMARKS[each](options.quick)
+        parts[each] = {"rows": rows, "remarks": remarks, "measured": measured()}
+        title = f"Speed{' (quick: smaller sizes)' if options.quick else ''}"
+        rows, remarks = joined({one: parts[one] for one in BENCHMARKS if one in parts})
+        report(name, title, rows, remarks, more={"parts": parts})
 
 
-def parts_of(name):
-    """Rows and remarks of the benchmarks that ran before, on this machine and these versions."""
-    path = CACHE / f"{name}.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
-    return content["parts"] if content.get("setting") == setting() else {}
+def parts_of(path):
+    """Rows and remarks of the benchmarks that stand in the table already."""
+    return json.loads(path.read_text()).get("parts", {}) if path.exists() else {}
 
 
-def keep(name, parts):
-    """Remember them."""
-    CACHE.mkdir(exist_ok=True)
-    (CACHE / f"{name}.json").write_text(json.dumps({"setting": setting(), "parts": parts}))
+def measured():
+    """When and where."""
+    return f"{date.today().isoformat()}, {machine()}"
+
+
+def joined(parts):
+    """All rows and remarks, and when and where each benchmark ran."""
+    rows = [row for part in parts.values() for row in part["rows"]]
+    remarks = [remark for part in parts.values() for remark in part["remarks"]]
+    when = {}
+    for name, part in parts.items():
+        when.setdefault(part["measured"], []).append(name)
+    when = "; ".join(f"{moment}: {', '.join(names)}" for moment, names in when.items())
+    return rows, [*remarks, f"Benchmarks by when and where they ran: {when}."]
 
 
 # Convolutional k-means

@@ -238,7 +238,7 @@ def test_kernel_ridge_of_the_accuracy_benchmark(benchmark_module):
     kernel = linear.GaussianKernelRidge(width=2.0)
     for columns in (slice(5), slice(5, 12)):
         kernel.add(X[:, columns], X_test[:, columns], chunk=70)
-    found, penalty = kernel.accuracy(y, y_test, (0.1,), chunk=70)
+    found, penalty = kernel.accuracy(y, y_test, (1000.0, 0.1), chunk=70)
     targets = np.where(y[:, None] == np.unique(y), 1.0, -1.0)
     theirs = KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / (12 * 4))
     guess = theirs.fit(X, targets - targets.mean(0)).predict(X_test) + targets.mean(0)
@@ -257,7 +257,7 @@ def test_coefficients_of_the_kernel_ridge(benchmark_module, block):
 def test_stages_of_the_best(benchmark_module):
     best = benchmark_module("_best_cifar")
     assert {row[0] for row in best.ROWS} == set(best.TARGETS)
-    rows = best.measured.func({5: 1, 6: 1}, (best.KERNEL, best.LINEAR), True)
+    rows = best.measured.func({5: 1, 6: 1}, (best.KERNEL, best.LINEAR), True, "now")
     assert [row["classifier"] for row in rows] == [best.KERNEL, best.LINEAR]
     for row in rows:
         assert row["features"] == 2 * 30 * 9
@@ -266,6 +266,8 @@ def test_stages_of_the_best(benchmark_module):
         row |= {"within (min)": 2, "to reach": 0.3 if row["classifier"] == best.LINEAR else 1.0}
     reached = "linear: 30 % in 2 minutes reached; Gaussian kernel: none reached."
     assert any(reached in remark for remark in best.remarks(rows))
+    rows[1]["minutes"] = 2.1
+    assert any("linear: none reached;" in remark for remark in best.remarks(rows))
 
 
 def test_every_table_is_in_the_docs():
@@ -274,6 +276,29 @@ def test_every_table_is_in_the_docs():
     text = (ROOT / "docs" / "benchmarks.md").read_text()
     included = set(re.findall(r"benchmarks/results/(\w+\.md)", text))
     assert included == tables
+
+
+def test_parts_of_the_speed_table(benchmark_module, tmp_path):
+    """A benchmark that runs again alone leaves the rows of the others, and says when they ran."""
+    speed = benchmark_module("speed")
+    part = {"rows": [{"work": "a"}], "remarks": ["Of a."], "measured": "then, there"}
+    parts = {"lloyd": part, "wide": part | {"measured": "now, here"}, "bag": part}
+    rows, remarks = speed.joined(parts)
+    assert len(rows) == 3
+    assert remarks[-1].endswith("ran: then, there: lloyd, bag; now, here: wide.")
+    path = tmp_path / "speed.json"
+    assert speed.parts_of(path) == {}
+    path.write_text(json.dumps({"parts": parts}))
+    assert speed.parts_of(path) == parts
+
+
+def test_revision_of_the_benchmarks(benchmark_module, monkeypatch):
+    data = benchmark_module("_data")
+    now = data.revision()
+    assert data.revision() == now
+    monkeypatch.setattr(data, "__file__", str(ROOT / "tests" / "naive.py"))
+    monkeypatch.setattr(Path, "read_text", lambda self, encoding: "changed")
+    assert data.revision() != now
 
 
 def test_report_writes_both_forms(benchmark_module, tmp_path, capsys):

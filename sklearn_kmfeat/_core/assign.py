@@ -8,11 +8,12 @@ from .products import first_of_largest, first_of_smallest
 # Rows that are assigned and added up together: a float32 sum of so many positive rows is wrong by
 # 1e-6, of 60,000 by 8e-6. Fewer leave more sums to add: with 6,400 centers, 2 % of the time.
 _CPU_ROWS = 4096
-# Of rows with more than 256 values, fewer, so that there is work for more threads: 512 of 2,048.
+# Of rows with more than 256 values, fewer, so that there is work for more threads; not where the
+# sums have so many values, too, that to add them would take long.
 _CPU_VALUES = 2**20
 _LEAST_CPU_ROWS = 512
 _GPU_ROWS = 64 * _CPU_ROWS
-# Of sums that are in memory at a time: those of 1,600 centers of 3,072 values in 27 threads.
+# Of sums of threads that work: those of 1,600 centers of 3,072 values in 27. Two more wait.
 _SUM_BYTES = 2**29
 # Products of one tile. With 64 to 1,600 centers, 3 to 6 MiB take the same time, to 4 %, and 1 MiB
 # up to a quarter more. A GPU has to be filled.
@@ -94,6 +95,7 @@ class _Blocks:
         self.columns = centers.T.contiguous()
         self.bias = X.new_zeros(k) if direction else centers.square().sum(1) / -2
         few = max(_LEAST_CPU_ROWS, min(_CPU_ROWS, _CPU_VALUES // max(1, X.shape[1])))
+        few = few if centers.numel() <= _CPU_VALUES else _CPU_ROWS
         self.n_rows = few if on_cpu else _GPU_ROWS
         self.step = max(64, tile_bytes // (k * X.element_size()))
         self.labels = torch.empty(len(X), dtype=torch.int64, device=X.device)

@@ -14,7 +14,7 @@ DIRECTION_SEEDINGS = {"energy": energy_plusplus}
 
 #: From so many centers on, ``"auto"`` is ``"hierarchical"``. Of 400,000 whitened patches of
 #: CIFAR-10 on two cores, it takes 0.9 s for 256 centers, and random rows and six iterations reach
-#: the same inertia in 1.0 s; for 1,600 these take 1.9 s and 4.4 s, for 128 0.8 s and 0.6 s. The
+#: the same inertia in 1.0 s; for 1,600 these take 1.6 s and 4.4 s, for 128 0.8 s and 0.6 s. The
 #: ends of 30 iterations are equal. (Where clusters differ as much as those of unwhitened digits,
 #: fewer pay, too; 500 centers from random rows end at 5 % more inertia.)
 MANY = 200

@@ -10,9 +10,10 @@ from .assign import squared_norms, wide_dtype
 # distances are expanded: they are moved to their mean first.
 _FAR = 1e-4
 # Values of rows whose errors are measured together: fewer cost more to hand to a thread than they
-# save. So do fewer rows.
+# save. At least so many rows, for the same reason. A GPU gets many at once.
 _VALUES = 2**22
 _LEAST_ROWS = 2048
+_GPU_ROWS = 2**18
 # What is left of a row by a multiple of itself, beside its energy: rounding, in float32.
 _CODED = 1e-5
 
@@ -114,6 +115,7 @@ def _best_candidate(errors_of, X, norms, errors, index):
     candidates = X[torch.as_tensor(index, device=X.device)]
     left = X.new_empty(len(candidates), len(X))
     n_rows = max(_LEAST_ROWS, _VALUES // max(1, X.shape[1]))
+    n_rows = n_rows if X.device.type == "cpu" else _GPU_ROWS
 
     def measure(start):
         part = slice(start, start + n_rows)

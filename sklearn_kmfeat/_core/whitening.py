@@ -14,8 +14,9 @@ from .._utils.threads import in_threads, run_in_threads
 _SMALL_CHUNK_BYTES = 4 * 2**20
 CHUNK_BYTES = 32 * 2**20
 # Up to so many columns, chunks of rows go to threads, each with a scatter matrix of at most 8 MiB;
-# with more, a quarter so many of its columns.
+# with more, some columns of one: few enough that there is work for many threads.
 _FEW_COLUMNS = 1024
+_COLUMNS = 256
 # Of chunks that all threads together hold.
 _ALL_CHUNK_BYTES = 2**30
 # Values may be wrong by so many roundings once means were subtracted. Patches of 3 to 8 pixels in
@@ -95,7 +96,7 @@ class Moments:
             for part in in_threads(lambda: scatter_of, chunks, device):
                 scatter += part
         else:
-            columns = torch.arange(rows.shape[1]).split(_FEW_COLUMNS // 4)
+            columns = torch.arange(rows.shape[1]).split(_COLUMNS)
             columns = [slice(int(some[0]), int(some[-1]) + 1) for some in columns]
             for chunk in chunks:
                 centered = chunk.to(device).double() - mean

@@ -92,7 +92,6 @@ def fit_pca_whitening(
     return PCAWhitening(mean, components, unit_length)
 
 
-@coarse_threads()
 def whitened(rows: torch.Tensor, n_components: int) -> torch.Tensor:
     """Rows in the space of `fit_pca_whitening`."""
     return fit_pca_whitening(rows, n_components)(rows)

@@ -112,9 +112,9 @@ class BagOfPatches(PatchDictionary):
     Notes
     -----
     `X` takes the forms named in `KMeansFilterLearner`. The counts of one cell sum to the
-    number of locations in it; with `mirror`, those of all cells to that of all locations, since
-    a mirrored word counts in the mirrored cell, and where steps of `stride` do not end at the right
-    edge, they are means of an image and its mirror image.
+    number of locations in it. With `mirror`, those of all cells sum to the number of all
+    locations, since a mirrored word counts in the mirrored cell; where steps of `stride` do not
+    end at the right edge, they are means of an image and its mirror image.
 
     References
     ----------

@@ -197,7 +197,6 @@ class ChannelConnections(Versioned, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @standard_settings()
-    @matmul_precision("exact")
     def fit(self, X: Any, y: Any = None) -> Self:
         """Choose the channels of each group.
 
@@ -222,7 +221,9 @@ class ChannelConnections(Versioned, BaseEstimator):
         """
         images = check_images(self, X, image_shape=self.image_shape)
         self._check_groups(images)
-        fitted = self._methods[self.method](self, images, y, check_random_state(self.random_state))
+        rng = check_random_state(self.random_state)
+        with matmul_precision("exact", resolve_device(self.device)):
+            fitted = self._methods[self.method](self, images, y, rng)
         others = ("similarities_", "seeds_", "weights_", "loss_curve_", "accuracy_curve_")
         set_fitted(self, X, images, fitted, replaced=others)
         return self

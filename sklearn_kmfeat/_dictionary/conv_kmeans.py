@@ -71,7 +71,7 @@ class ConvKMeans(PatchDictionary):
         noise are then found in a fraction of the iterations. On photographs it makes no
         difference that we could measure; on handwritten digits inertia is less by a ninth,
         and the features are no better for it. (``"hierarchical"`` of `KMeansFilterLearner` is not
-        offered: from clusters of the centers, filters end at more inertia.)
+        offered: from levels of the patches in the middle, filters end at more inertia.)
     max_iter : int, default=50
         Iterations of each run.
     tol : float, default=1e-4

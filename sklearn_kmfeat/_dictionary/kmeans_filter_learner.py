@@ -151,7 +151,7 @@ class KMeansFilterLearner(PatchDictionary):
     means before (Nesterov's momentum): 12 iterations then lead to the inertia of 50 of Lloyd's
     algorithm, for 1,600 filters of 400,000 patches. What an iteration reports, to `verbose` and to
     callbacks, is the inertia of the centers beyond the means that it began with; `inertia_` is that
-    of `cluster_centers_`. More digits of it are of little use. With 400 filters of CIFAR-10 and a
+    of `cluster_centers_`. A lower one is of little use. With 400 filters of CIFAR-10 and a
     linear classifier of 8,000 images, accuracy on 6,000 others is 67.5 % after one iteration, at
     1.4 % more inertia than after 50; 68.3 after 5, at 0.5 % more; 68.3 after 20 and 68.4 after 50,
     each ± 0.6 (65.2 with random patches, at 26 % more): see the benchmarks.

@@ -336,9 +336,11 @@ class PatchEncoder(nn.Module):
 
             return of_piece
 
-        largest = tiling_of(self.grid.map_size(tuple(source.sizes.max(0).tolist())))
-        # Of each thread, and of the pieces that wait: their images, and what becomes of them.
-        most = working_memory() // (largest.n_bytes(itemsize, reduced) + 2 * PIECE_BYTES)
+        sizes = np.unique(source.sizes, axis=0).tolist()
+        tilings = (tiling_of(self.grid.map_size(tuple(size))) for size in sizes)
+        largest = max(tiling.n_bytes(itemsize, reduced) for tiling in tilings)
+        # A piece is images, and what each part makes of them. Two more than there are threads wait.
+        most = working_memory() // (largest + (1 + len(codes)) * PIECE_BYTES) - 2
         return in_threads(worker, pieces(), device, most)
 
     def _pieces(self, index, images, tiling_of):

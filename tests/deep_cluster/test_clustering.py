@@ -7,6 +7,7 @@ from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
+from sklearn_kmfeat._core.seeding import sample_rows
 from sklearn_kmfeat._deep_cluster import clustering
 from sklearn_kmfeat._deep_cluster.clustering import (
     euclidean_clusters,
@@ -145,21 +146,31 @@ def test_spread():
 
 
 @pytest.mark.parametrize("n_rows", [300, 9000])
-def test_threads_change_no_digit(n_rows):
+def test_threads_change_no_digit(n_rows, monkeypatch):
+    """k-means divides its rows; what is done between has torch on one thread."""
     rows = F.normalize(torch.randn(n_rows, 8, generator=torch.Generator().manual_seed(0)))
-    before, found = torch.get_num_threads(), []
-    for n_threads in (1, 3):
-        torch.set_num_threads(n_threads)
-        rng = np.random.RandomState(0)
-        found.append(
-            [
-                fit_pca_whitening(rows, 5)(rows),
-                euclidean_clusters(rows, 7, 5, rng),
-                spherical_clusters(rows, 7, 5, rng),
-                final_clusters(rows, 7, rng, n_init=2).centers,
-            ]
-        )
-        assert torch.get_num_threads() == n_threads
-    torch.set_num_threads(before)
+    before, found, inside = torch.get_num_threads(), [], set()
+
+    def noted(*args):
+        inside.add(torch.get_num_threads())
+        return sample_rows(*args)
+
+    monkeypatch.setattr(clustering, "sample_rows", noted)
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            rng = np.random.RandomState(0)
+            found.append(
+                [
+                    fit_pca_whitening(rows, 5)(rows),
+                    euclidean_clusters(rows, 7, 5, rng),
+                    spherical_clusters(rows, 7, 5, rng),
+                    final_clusters(rows, 7, rng, n_init=2).centers,
+                ]
+            )
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    assert inside == {1}
     for one, three in zip(*found, strict=True):
         assert torch.equal(one, three)

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -87,15 +88,19 @@ def test_rows_are_normalised_in_several_threads(monkeypatch):
 
     def noted(*args, **options):
         seen.add(threading.get_ident())
+        time.sleep(0.005)
         return contrast_normalize(*args, **options)
 
     monkeypatch.setattr(preparation, "contrast_normalize", noted)
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(2)
+    n_threads, found = torch.get_num_threads(), []
     try:
-        found = normalizer.transform(rows)
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            seen.clear()
+            found.append(normalizer.transform(rows))
+            assert len(seen) == n
     finally:
         torch.set_num_threads(n_threads)
-    assert len(seen) == 2
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-9)
     np.testing.assert_array_equal(rows, before)

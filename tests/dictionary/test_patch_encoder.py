@@ -165,7 +165,7 @@ def test_images_are_encoded_in_several_threads(images, threads, monkeypatch):
     monkeypatch.setattr(patch_encoder, "scratch_bytes", lambda device: (2**20, 2**20))
     for form in (forms(images)["sizes"], [np.tile(images[0], (12, 14, 1))]):
         source = check_images(learner, form, image_shape=None, reset=False)
-        for n_threads, bytes_of_memory in ((3, 2**30), (2, 70 * 2**20), (1, 2**25), (1, 1)):
+        for n_threads, bytes_of_memory in ((3, 2**30), (2, 140 * 2**20), (1, 2**25), (1, 1)):
             monkeypatch.setattr(patch_encoder, "working_memory", lambda n=bytes_of_memory: n)
             seen.clear()
             with coarse_threads():
