@@ -7,14 +7,12 @@ for each training image as in the large runs, so that what wins here is not what
 import numpy as np
 from _best_cifar import KERNEL_PENALTIES, PENALTIES
 from _clusters import CACHE
-from _data import revision, train_and_test
+from _data import N_HELD_OUT, N_TRAINING, held_out, revision
 from _linear import GaussianKernelRidge, ridge_accuracy, standardised
 
 from sklearn_kmfeat import KMeansFilterLearner
-from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample
 
 TITLE = "CIFAR-10: choices on held-out training images"
-N_TRAINING, N_HELD_OUT = 8_000, 6_000
 COMMON = {"n_patches": 100_000, "max_iter": 10, "random_state": 0, "mirror": True}
 BASE = {"n_filters": 256, "patch_size": 5, "pool_size": 14, "pool_stride": 7}
 SPHERICAL = {"algorithm": "spherical", "encoder": "soft_threshold", "split_sign": True}
@@ -87,22 +85,19 @@ def remarks(rows):
 @CACHE.cache
 def measured(dictionaries, kernel, quick, revision):
     """Accuracy on held-out training images, kept for a revision of the code."""
-    X, _, y, _ = train_and_test(fetch_cifar10, load_cifar10_sample, quick)
-    order = np.random.RandomState(0).permutation(len(X))
-    fitted, judges = (1000, 500) if quick else (N_TRAINING, N_HELD_OUT)
-    parts = order[:fitted], order[fitted : fitted + judges]
+    images, labels = held_out(quick)
     blocks = []
     for parameters in dictionaries:
         few = {"n_filters": 20, "n_patches": 5000} if quick else {}
-        learner = KMeansFilterLearner(**parameters | few).fit(X[parts[0]])
-        blocks.append([np.sqrt(learner.transform(X[part])) for part in parts])
-    train, held_out = standardised(*map(np.hstack, zip(*blocks, strict=True)))
-    labels, n_features = [y[part] for part in parts], train.shape[1]
+        learner = KMeansFilterLearner(**parameters | few).fit(images[0])
+        blocks.append([np.sqrt(learner.transform(part)) for part in images])
+    train, judges = standardised(*map(np.hstack, zip(*blocks, strict=True)))
+    n_features = train.shape[1]
     if kernel:
         model = GaussianKernelRidge()
-        model.add(train, held_out)
+        model.add(train, judges)
         accuracy, _ = model.accuracy(*labels, KERNEL_PENALTIES)
     else:
-        pairs = zip((train, held_out), labels, strict=True)
+        pairs = zip((train, judges), labels, strict=True)
         accuracy, _ = ridge_accuracy(*pairs, penalties=PENALTIES)
     return {"features": n_features, "accuracy": accuracy}

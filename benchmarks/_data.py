@@ -32,6 +32,20 @@ def revision():
     return hash_of([file.read_text(encoding="utf-8") for file in files])
 
 
+#: Training images of CIFAR-10 that settings are compared on, and others of them that judge.
+N_TRAINING, N_HELD_OUT = 8_000, 6_000
+
+
+def held_out(quick):
+    """Images and labels, each of so many training images and of those that judge."""
+    fetch, load_sample = datasets.fetch_cifar10, datasets.load_cifar10_sample
+    X, _, y, _ = train_and_test(fetch, load_sample, quick)
+    order = np.random.RandomState(0).permutation(len(X))
+    fitted, judges = (1000, 500) if quick else (N_TRAINING, N_HELD_OUT)
+    parts = order[:fitted], order[fitted : fitted + judges]
+    return [X[part] for part in parts], [y[part] for part in parts]
+
+
 def train_and_test(fetch, load_sample, quick, n_test=500):
     """X_train, X_test, y_train, y_test of a full set, or of the shipped sample when `quick`."""
     if not quick:

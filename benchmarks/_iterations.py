@@ -4,15 +4,14 @@ from time import perf_counter
 
 import numpy as np
 from _clusters import CACHE
-from _data import revision, train_and_test
+from _data import N_HELD_OUT, N_TRAINING, held_out, revision
 from _linear import ridge_accuracy
 
 from sklearn_kmfeat import KMeansFilterLearner
-from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample
 
 TITLE = "CIFAR-10: what iterations of k-means buy"
 COMMON = {"n_filters": 400, "n_patches": 200_000, "tol": 0}
-N_TRAINING, N_HELD_OUT, N_SEEDS = 8_000, 6_000, 2
+N_SEEDS = 2
 PENALTIES = (30, 100, 300)
 ROWS = [
     {"algorithm": "random"},
@@ -72,15 +71,13 @@ def remarks(rows):
 @CACHE.cache
 def measured(parameters, seed, quick, revision):
     """Inertia, accuracy, seconds of the fit, kept for a revision of the code."""
-    X, _, y, _ = train_and_test(fetch_cifar10, load_cifar10_sample, quick)
-    order = np.random.RandomState(0).permutation(len(X))
-    fitted, judges = (1000, 500) if quick else (N_TRAINING, N_HELD_OUT)
-    parts = order[:fitted], order[fitted : fitted + judges]
+    images, labels = held_out(quick)
     few = {"n_filters": 20, "n_patches": 5000} if quick else {}
     learner = KMeansFilterLearner(**parameters | few, random_state=seed)
     start = perf_counter()
-    learner.fit(X[parts[0]])
+    learner.fit(images[0])
     seconds = perf_counter() - start
-    pairs = ((np.sqrt(learner.transform(X[part])), y[part]) for part in parts)
+    features = (np.sqrt(learner.transform(part)) for part in images)
+    pairs = zip(features, labels, strict=True)
     accuracy, _ = ridge_accuracy(*pairs, penalties=PENALTIES)
     return learner.inertia_, accuracy, seconds

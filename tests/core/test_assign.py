@@ -5,6 +5,7 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances_argmin
 
 from naive import squared_distances
+from sklearn_kmfeat._core import assign
 from sklearn_kmfeat._core.assign import (
     nearest,
     nearest_and_sums,
@@ -12,7 +13,7 @@ from sklearn_kmfeat._core.assign import (
     squared_norms,
     sums_by_label,
 )
-from sklearn_kmfeat._utils.threads import coarse_threads
+from sklearn_kmfeat._utils.threads import coarse_threads, in_threads
 
 DTYPES = [torch.float32, torch.float64]
 SHAPES = [
@@ -202,3 +203,17 @@ def test_squared_errors(tile, dtype):
 def test_squared_errors_of_equal_rows_are_zero_far_from_the_origin():
     X = torch.rand(20, 8, generator=torch.manual_seed(0)) + 1e6
     assert (squared_errors(X, X, torch.arange(20)) == 0).all()
+
+
+def test_sums_of_few_threads_are_in_memory(monkeypatch):
+    """Where they are large."""
+    asked = []
+
+    def noted(worker, items, device, most=None):
+        asked.append(most)
+        return in_threads(worker, items, device, most)
+
+    monkeypatch.setattr(assign, "in_threads", noted)
+    monkeypatch.setattr(assign, "_SUM_BYTES", 3 * 5 * 4 * 4)
+    nearest_and_sums(torch.rand(50, 4), torch.rand(5, 4))
+    assert asked == [3]
