@@ -1,0 +1,156 @@
+"""Rows in parts, wherever these are: in memory, on the workers of a cluster, in other processes.
+
+    rows.map(function, ...)     part -> value that stays where the part is
+    rows.each(function, ...)    part -> result that comes here
+    rows.added(function, ...)   part -> result that is added to those of the other parts
+    rows[index]                 some rows, here
+
+K-means asks its rows for no more than that, so one and the same iteration runs over a tensor, over
+the blocks of an array on a cluster, and over the shares of several processes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._utils.threads import in_threads
+
+
+class Parts(ABC):
+    """Values of any kind, one for each part of some rows.
+
+    The contract for a new one: functions are pure, can be pickled, and give the same whenever and
+    wherever they are called, so that a part that was lost can be computed again. Of `args`, those
+    that are `Parts` themselves are handed over part by part.
+    """
+
+    @abstractmethod
+    def map(self, function: Callable, *args: Any) -> "Parts":
+        """The values of ``function(part, *args)``, which stay where the parts are."""
+
+    @abstractmethod
+    def each(self, function: Callable, *args: Any) -> list:
+        """The results of ``function(part, *args)``, in the order of the parts."""
+
+    def added(self, function: Callable, *args: Any) -> Any:
+        """The sum of the results of ``function(part, *args)``, added in a fixed order."""
+        return reduce(add, self.each(function, *args))
+
+    def map_own(self, function: Callable, *args: Any) -> "Parts":
+        """As `map`, for a function that may change the part: nobody needs it afterwards."""
+        return self.map(partial(_of_copy, function), *args)
+
+
+class Rows(Parts):
+    """Parts that are rows, or windows, of one kind.
+
+    Attributes
+    ----------
+    lengths : list of int
+        Rows in each part.
+    width : int
+        Values of a row.
+    dtype : torch.dtype
+    device : torch.device
+        On which rows come here.
+    """
+
+    lengths: Sequence[int]
+    width: int
+    dtype: torch.dtype
+    device: torch.device
+
+    def __len__(self) -> int:
+        return sum(self.lengths)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of all rows."""
+        return len(self), self.width
+
+    @abstractmethod
+    def __getitem__(self, index: torch.Tensor | slice) -> Any:
+        """The rows at an int64 tensor, or a slice, in its order; a tensor, or windows."""
+
+    @abstractmethod
+    def grouped(
+        self, function: Callable, indices: Sequence[np.ndarray], arguments: Sequence[tuple]
+    ) -> list:
+        """``function(rows[index], *arguments)`` for each group, in order, computed anywhere.
+
+        Parameters
+        ----------
+        function : callable
+            May change the rows that it is given.
+        indices : sequence of int arrays
+        arguments : sequence of tuples
+            Of each group.
+        """
+
+
+class OnePart(Rows):
+    """Rows in memory.
+
+    Parameters
+    ----------
+    rows : tensor of shape (n, d), or Windows
+    """
+
+    def __init__(self, rows: Any):
+        self.rows = rows
+
+    @property
+    def lengths(self):
+        return [len(self.rows)]
+
+    @property
+    def width(self):
+        return self.rows.shape[1]
+
+    @property
+    def dtype(self):
+        return self.rows.dtype
+
+    @property
+    def device(self):
+        return self.rows.device
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+    def map(self, function, *args):
+        return OnePart(function(self.rows, *map(_only, args)))
+
+    def map_own(self, function, *args):
+        return self.map(function, *args)
+
+    def each(self, function, *args):
+        return [function(self.rows, *map(_only, args))]
+
+    def grouped(self, function, indices, arguments):
+        def worker():
+            def of_group(i):
+                index = torch.from_numpy(indices[i]).to(self.device)
+                return function(self.rows[index], *arguments[i])
+
+            return of_group
+
+        return list(in_threads(worker, range(len(indices)), self.device))
+
+
+def in_parts(rows: Any) -> Rows:
+    """Rows as they are, or a tensor (n, d) or windows as one part."""
+    return rows if isinstance(rows, Rows) else OnePart(rows)
+
+
+def _of_copy(function, part, *args):
+    return function(part.clone(), *args)
+
+
+def _only(value):
+    return value.rows if isinstance(value, OnePart) else value
