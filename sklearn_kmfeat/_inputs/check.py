@@ -90,7 +90,7 @@ def check_images(
     ValueError, TypeError
         With what was expected and what came.
     """
-    shape = _checked_image_shape(image_shape)
+    shape = checked_image_shape(image_shape)
     request = Request(estimator, shape, reset, needs_sizes, scan_bytes, image_contrast)
     refuse(X, request.name)
     make = next((form.source for form in FORMS.values() if form.accepts(X)), array_source)
@@ -190,7 +190,8 @@ def _check_same_kind(estimator, source, needs_sizes):
     raise ValueError(f"X has images of shape {got}, but {name} was fitted on shape {expected}.")
 
 
-def _checked_image_shape(image_shape):
+def checked_image_shape(image_shape: Any) -> tuple[int, int, int] | None:
+    """The parameter `image_shape` of an estimator as (H, W, C), or None."""
     if image_shape is None:
         return None
     shape = tuple(image_shape)
