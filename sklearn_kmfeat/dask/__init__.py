@@ -17,4 +17,6 @@ except ImportError as error:  # pragma: no cover
         'pip install "sklearn-kmfeat[dask]".'
     ) from error
 
-__all__ = []
+from ._encode import predict, transform
+
+__all__ = ["predict", "transform"]
