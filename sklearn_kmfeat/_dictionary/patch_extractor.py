@@ -83,6 +83,8 @@ class PatchExtractor(
     True
     """
 
+    #: Whether `sklearn_kmfeat.dask.fit` takes it.
+    _fits_blocks = True
     _parameter_constraints = {
         "patch_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
         "stride": [Interval(Integral, 1, None, closed="left"), tuple, list],
