@@ -15,6 +15,7 @@ from .lists import is_list_of_images, list_source
 from .pixel_range import remembered, watch_range
 from .refused import refuse
 from .request import Request
+from .spread import is_spread, spread_source
 from .stored import is_stored, stored_source
 from .torch_dataset import dataset_source, is_dataset
 from .values import SCAN_BYTES, numpy_dtype
@@ -37,6 +38,7 @@ class Form(NamedTuple):
 
 #: The forms of X; the first that accepts it counts. Everything else is taken for an array.
 FORMS = {
+    "on several machines": Form(is_spread, spread_source),
     "image files": Form(is_files, files_source),
     "torch Dataset": Form(is_dataset, dataset_source),
     "Pillow images": Form(is_pillow_images, pillow_source),
