@@ -18,5 +18,6 @@ except ImportError as error:  # pragma: no cover
     ) from error
 
 from ._encode import predict, transform
+from ._fit import fit
 
-__all__ = ["predict", "transform"]
+__all__ = ["fit", "predict", "transform"]
