@@ -126,6 +126,7 @@ def _mapped(estimator, X, method):
     lengths = tuple(len(made) * length for length in X.chunks[0])
     return X.map_blocks(
         _of_block,
+        token=method,
         estimator=value,
         method=method,
         empty=made[:0],
