@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import zarr
@@ -42,7 +41,8 @@ def measured(what, quick=False):
         setting = STANDARD[what] | {what: size}
         with tempfile.TemporaryDirectory() as folder:
             store(f"{folder}/images.zarr", setting["images"], setting["side"])
-            rows += [row_of(what, setting, n, in_fresh_process(folder, setting, n)) for n in THREADS]
+            for n in THREADS:
+                rows.append(row_of(what, setting, n, in_fresh_process(folder, setting, n)))
         print(*rows[-len(THREADS) :], sep="\n", flush=True)
     return rows
 
@@ -99,8 +99,8 @@ def work(folder, n_filters):
     learner = KMeansFilterLearner(n_filters, **options)
     found = {}
     for name in ("fit", "transform"):
-        before = resident_bytes()
         forget_peak()
+        before = resident_bytes()
         seconds, result = timed(lambda name=name: getattr(learner, name)(images))
         extra = peak_bytes() - before - getattr(result, "nbytes", 0)
         found[name] = {"seconds": seconds, "extra": extra}
