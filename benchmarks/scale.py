@@ -33,8 +33,7 @@ def main():
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     suffix = "_quick" if options.quick else ""
-    kept = RESULTS / f"scale_growth{suffix}.json"
-    found = json.loads(kept.read_text())["parts"] if kept.exists() else {}
+    found = parts_of(RESULTS, suffix)
     for part in options.parts or PARTS:
         print(f"{part} ...", flush=True)
         if part == "rates":
@@ -42,24 +41,38 @@ def main():
             found[part] = measured_rates(options.quick, device)
         else:
             found[part] = growth.measured(part, options.quick)
-    write(found, suffix)
+    picture = PICTURE if not options.quick else RESULTS / "growth_quick.png"
+    write(found, suffix, RESULTS, picture)
 
 
-def write(found, suffix, folder=RESULTS, picture=PICTURE):
+def parts_of(folder, suffix):
+    """What the parts measured before."""
+    found = {}
+    for name in ("rates", "growth"):
+        path = folder / f"scale_{name}{suffix}.json"
+        found |= json.loads(path.read_text())["parts"] if path.exists() else {}
+    return found
+
+
+def write(found, suffix, folder, picture):
     """Tables of what was measured, and the picture."""
-    rows = [row for part in growth.GROWTH for row in found.get(part, [])]
-    folders = {"folder": folder}
-    title, more = "How time and memory grow", {"parts": found}
-    report(f"scale_growth{suffix}", title, rows, growth_remarks(rows), more=more, **folders)
-    if rows and not suffix:
+    tables = []
+    grown = {part: found[part] for part in growth.GROWTH if part in found}
+    if grown:
+        rows = [row for part in grown.values() for row in part]
+        remarks, more = growth_remarks(rows), {"parts": grown}
+        tables.append(("growth", "How time and memory grow", rows, remarks, more))
         draw(rows, picture)
     if "rates" in found:
-        rates = found["rates"]
-        a_million = "A million images of 224 pixels"
-        times = stages.table(rates), stages.remarks(rates)
-        report(f"scale_rates{suffix}", "Rates of this machine", stages.rate_rows(rates), **folders)
-        report(f"scale_sizes{suffix}", f"{a_million}: bytes", stages.sizes(rates), **folders)
-        report(f"scale_stages{suffix}", f"{a_million}: time", *times, **folders)
+        rates, many = found["rates"], "A million images of 224 pixels"
+        more = {"parts": {"rates": rates}}
+        tables += [
+            ("rates", "Rates of this machine", stages.rate_rows(rates), [], more),
+            ("sizes", f"{many}: bytes", stages.sizes(rates), [], None),
+            ("stages", f"{many}: time", stages.table(rates), stages.remarks(rates), None),
+        ]
+    for name, title, rows, remarks, more in tables:
+        report(f"scale_{name}{suffix}", title, rows, remarks, folder=folder, more=more)
 
 
 def growth_remarks(rows):
