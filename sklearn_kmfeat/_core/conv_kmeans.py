@@ -11,7 +11,8 @@ import torch
 from .._utils.threads import in_threads, run_in_threads
 from .assign import sums_by_label
 from .gain_shape import Coding, coded_sums, coding, gain_shape
-from .kmeans import Dictionary, Sums
+from .kmeans import Dictionary, Sums, step_over
+from .rows import Rows
 from .windows import Windows
 
 
@@ -45,7 +46,7 @@ class WindowStep:
 
 
 def convolutional(
-    windows: Windows,
+    windows: Windows | Rows,
     centers: torch.Tensor,
     *,
     max_iter: int,
@@ -66,8 +67,8 @@ def convolutional(
 
     Parameters
     ----------
-    windows : Windows
-        n of them.
+    windows : Windows, or Rows
+        n of them; as Rows, of more than one offset.
     centers : tensor of shape (k, d)
         Where to start, among prepared patches; brought to unit length.
     max_iter, tol, damping, momentum, on_iteration
@@ -82,7 +83,7 @@ def convolutional(
         window's prepared patches: what could have been coded and was not.
     """
     limits = {"max_iter": max_iter, "tol": tol, "damping": damping, "momentum": momentum}
-    step = WindowStep(windows, recenter)
+    step = step_over(windows, partial(WindowStep, recenter=recenter), looks_beside=recenter)
     return gain_shape(step, centers, **limits, on_iteration=on_iteration)
 
 

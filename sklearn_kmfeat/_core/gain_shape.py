@@ -7,7 +7,18 @@ from typing import NamedTuple
 import torch
 
 from .assign import nearest_and_sums, squared_norms, sums_by_label
-from .kmeans import Dictionary, Step, Sums, ahead, assigned, move_empty, total, worst_rows
+from .kmeans import (
+    Dictionary,
+    Step,
+    Sums,
+    ahead,
+    assigned,
+    move_empty,
+    step_over,
+    total,
+    worst_rows,
+)
+from .rows import Rows
 
 # The cosine of two directions is known up to so many roundings, for up to 1,200 values.
 _ROUNDINGS = 8
@@ -94,7 +105,7 @@ def coded_sums(coded: Coding, norms: torch.Tensor, row_at: Callable, exact: bool
 
 
 def spherical(
-    X: torch.Tensor,
+    X: torch.Tensor | Rows,
     centers: torch.Tensor,
     *,
     max_iter: int,
@@ -103,11 +114,11 @@ def spherical(
     momentum: float = 0.0,
     on_iteration: Callable | None = None,
 ) -> Dictionary:
-    """Gain-shape k-means with unit filters (Coates & Ng 2012, section 2), over rows in memory.
+    """Gain-shape k-means with unit filters (Coates & Ng 2012, section 2), over rows.
 
     Parameters
     ----------
-    X : tensor of shape (n, d)
+    X : tensor of shape (n, d), or Rows
         Not changed.
     centers, max_iter, tol, damping, momentum, on_iteration
         As in `gain_shape`.
@@ -118,7 +129,7 @@ def spherical(
         Its inertia is the sum of ``|x|^2 - s^2``.
     """
     limits = {"max_iter": max_iter, "tol": tol, "damping": damping, "momentum": momentum}
-    return gain_shape(GainStep(X), centers, **limits, on_iteration=on_iteration)
+    return gain_shape(step_over(X, GainStep), centers, **limits, on_iteration=on_iteration)
 
 
 def gain_shape(

@@ -15,7 +15,8 @@ import torch
 from .._utils.threads import in_threads
 from .assign import nearest, nearest_and_sums, squared_norms, sums_by_label, wide_dtype
 from .kmeans import MOMENTUM, ahead, means_of
-from .seeding import is_far_from_zero, sample_rows, without_repeats
+from .rows import ForEach, Rows, in_parts, shifted
+from .seeding import is_far_from_zero, mean_of, sample_rows, without_repeats
 
 # Measured on 400,000 whitened patches of CIFAR-10 and two cores, where a Lloyd step for 1,600 and
 # 6,400 centers takes 0.85 and 3.3 s: seconds, and the inertia beyond that of long runs. (These with
@@ -45,7 +46,7 @@ _NEAR = 7.0
 
 
 def hierarchical(
-    X: torch.Tensor,
+    X: torch.Tensor | Rows,
     n_rows: int,
     rng: np.random.RandomState,
     *,
@@ -59,7 +60,7 @@ def hierarchical(
 
     Parameters
     ----------
-    X : tensor of shape (n, d)
+    X : tensor of shape (n, d), or Rows
     n_rows : int
     rng : numpy RandomState
     rows_per_group : int
@@ -75,21 +76,25 @@ def hierarchical(
     L. Kuffo, S. Hepkema, P. Boncz, "A super fast k-means for indexing vector embeddings", 2026,
     has such levels.
     """
-    offset = X.mean(0)
+    X = in_parts(X)
+    offset = mean_of(X)
     far = is_far_from_zero(offset, X)
-    rows = X - offset if far else X
+    rows = X.map(shifted, offset) if far else X
     n_coarse = min(n_rows, round(_COARSE * n_rows**0.5), max(1, len(X) // rows_per_group))
     coarse = _coarse_centers(rows, n_coarse, rng)
-    groups, scores = nearest(rows, coarse)
-    live, groups = groups.unique(return_inverse=True)
-    errors = (squared_norms(rows) - 2 * scores).clamp_(min=0)
-    inertias = sums_by_label(errors[:, None], groups, len(live))[:, 0].cpu().numpy()
-    members = _members(groups, len(live))
-    numbers = shares(inertias, [len(some) for some in members], n_rows)
-    fine = _fine_centers(rows, members, coarse[live], numbers, rng)
+    found = rows.each(_coarse_clusters, coarse)
+    groups = [of_part for of_part, _ in found]
+    inertias = sum(of_part for _, of_part in found)
+    live, of_all = torch.cat(groups).unique(return_inverse=True)
+    members = _members(of_all, len(live))
+    numbers = shares(inertias[live.numpy()], [len(some) for some in members], n_rows)
+    fine = _fine_centers(rows, members, coarse[live.to(coarse.device)], numbers, rng)
     lengths = torch.tensor([len(centers) for centers in fine], device=X.device)
     owners = torch.arange(len(live), device=X.device).repeat_interleave(lengths)
-    centers = _means_of_near(rows, members, owners, torch.cat(fine))
+    centers, parts = torch.cat(fine), ForEach(of_all.split([len(some) for some in groups]))
+    near, middles = _near(centers, owners)
+    added = rows.added(_sums_of_near, parts, near, middles, centers)
+    centers = means_of(added[:, :-1], added[:, -1], centers)
     return _filled(centers + offset if far else centers, X, n_rows, rng)
 
 
@@ -129,56 +134,66 @@ def _coarse_centers(rows, n, rng):
     return _iterated(part, sample_rows(part, n, rng), _COARSE_ITERATIONS)
 
 
+def _coarse_clusters(rows, coarse):
+    """The coarse cluster of each row, int32 on the CPU, and the inertias (n_coarse,) of these."""
+    groups, scores = nearest(rows, coarse.to(rows))
+    errors = (squared_norms(rows) - 2 * scores).clamp_(min=0).to(wide_dtype(rows))
+    inertias = sums_by_label(errors[:, None], groups, len(coarse))[:, 0]
+    return groups.to("cpu", torch.int32), inertias.cpu().numpy()
+
+
 def _fine_centers(rows, members, coarse, numbers, rng):
     """The centers inside each coarse cluster, a list of tensors (at most its number, d)."""
     seeds = rng.randint(2**31 - 1, size=len(members))
-
-    def worker():
-        def fine(i):
-            rng_of_group = np.random.RandomState(seeds[i])
-            n_drawn = _ROWS_PER_CENTER * numbers[i]
-            some = members[i][_drawn(len(members[i]), n_drawn, rng_of_group, rows.device)]
-            around = rows[some].sub_(coarse[i])  # squares keep their digits
-            start = sample_rows(around, numbers[i], rng_of_group)
-            return _iterated(around, start, _FINE_ITERATIONS).add_(coarse[i])
-
-        return fine
-
-    return list(in_threads(worker, range(len(members)), rows.device))
+    indices, arguments = [], []
+    for some, center, number, seed in zip(members, coarse, numbers, seeds, strict=True):
+        rng_of_group = np.random.RandomState(seed)
+        drawn = _drawn(len(some), _ROWS_PER_CENTER * number, rng_of_group, "cpu")
+        indices.append(some[drawn].numpy())
+        arguments.append((center, number, rng_of_group))
+    return rows.grouped(_fine, indices, arguments)
 
 
-def _means_of_near(rows, members, owners, centers):
-    """Means of k-means in which the rows of a group see the centers near it.
+def _fine(rows, coarse, number, rng):
+    around = rows.sub_(coarse)  # squares keep their digits
+    return _iterated(around, sample_rows(around, number, rng), _FINE_ITERATIONS).add_(coarse)
+
+
+def _sums_of_near(rows, groups, near, middles, centers):
+    """Sums and counts of a k-means in which the rows of a group see the centers near it.
 
     Parameters
     ----------
     rows : tensor of shape (n, d)
-    members : list of int64 tensors
-        The rows of each group.
-    owners : int64 tensor of shape (k,)
-        The group of each center; every group has one.
+    groups : int64 tensor of shape (n,)
+        The group of each row, on the CPU.
+    near : int64 tensor of shape (n_groups, n_near)
+        The centers that each group sees.
+    middles : tensor of shape (n_groups, d)
     centers : tensor of shape (k, d)
 
     Returns
     -------
-    tensor of shape (k, d)
+    float64 tensor of shape (k, d + 1)
+        The counts are its last column.
     """
-    near, middles = _near(centers, owners)
+    near, middles, centers = near.to(rows.device), middles.to(rows), centers.to(rows)
+    members = _members(groups, len(near))
 
     def worker():
         def some(i):
-            around = rows[members[i]].sub_(middles[i])  # squares keep their digits
+            # Squares keep their digits around the middle.
+            around = rows[members[i].to(rows.device)].sub_(middles[i])
             sums, counts = _added(around, centers[near[i]] - middles[i])
-            return sums.add_(counts[:, None] * middles[i]), counts
+            return torch.cat([sums.add_(counts[:, None] * middles[i]), counts[:, None]], 1)
 
         return some
 
-    sums = torch.zeros_like(centers, dtype=wide_dtype(centers))
-    counts = torch.zeros_like(owners)
-    for i, (of_sums, of_counts) in enumerate(in_threads(worker, range(len(near)), rows.device)):
-        sums[near[i]] += of_sums
-        counts[near[i]] += of_counts
-    return means_of(sums, counts, centers)
+    shape = len(centers), centers.shape[1] + 1
+    added = torch.zeros(shape, dtype=wide_dtype(centers), device=centers.device)
+    for i, sums in enumerate(in_threads(worker, range(len(near)), rows.device)):
+        added[near[i]] += sums
+    return added
 
 
 def _near(centers, owners):

@@ -1,19 +1,20 @@
-"""Lloyd's algorithm, for rows in memory or for any step that adds up rows.
+"""Lloyd's algorithm, for rows in memory, for rows in parts, or for any step that adds up rows.
 
     centers -> step -> Sums -> new centers -> step -> ...
 
-A step may run over rows here, over one block of a distributed array, or over all of them, if the
-`Sums` of the parts are added.
+A step over rows in several parts, wherever these are, adds the `Sums` of the parts.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from .assign import nearest_and_sums, squared_errors, squared_norms
-from .seeding import is_far_from_zero, without_repeats
+from .rows import OnePart, Parts, Rows, in_parts, shifted
+from .seeding import is_far_from_zero, mean_of, without_repeats
 
 # Times that empty centers are moved at the end: a bound, since where most rows are equal a moved
 # center may be empty again. Those that are left are dropped.
@@ -71,10 +72,11 @@ class Sums:
         Sum of squared errors.
     norm : float
         Sum of the squared norms of the rows: the scale of the inertia.
-    worst : callable
+    worst : callable or None
         From an int m to the m rows with the largest errors, (at most m, d), and these errors,
         in descending order; rows without an error are left out. A function, since it takes
-        another pass and is asked for only when a center lost all its rows.
+        another pass and is asked for only when a center lost all its rows. None: sums of a part,
+        on their way.
     gains, squared_gains : float64 tensors of shape (k,) or None
         Sums of the gains of each center's rows, and of their squares; only where asked for as
         `exact`, and for centers of unit length. None: each gain is one.
@@ -89,7 +91,7 @@ class Sums:
     counts: torch.Tensor
     inertia: float
     norm: float
-    worst: Callable[[int], tuple[torch.Tensor, torch.Tensor]]
+    worst: Callable[[int], tuple[torch.Tensor, torch.Tensor]] | None = None
     gains: torch.Tensor | None = None
     squared_gains: torch.Tensor | None = None
     offset_counts: torch.Tensor | None = None
@@ -97,14 +99,12 @@ class Sums:
 
     def __add__(self, other: "Sums") -> "Sums":
         def worst(m):
-            pairs = zip(self.worst(m), other.worst(m), strict=True)
-            rows, errors = (torch.cat(pair) for pair in pairs)
-            order = errors.argsort(descending=True, stable=True)[:m]
-            return rows[order], errors[order]
+            return _worst_of_all([self.worst(m), other.worst(m)], m)
 
         def beside():
             return self.beside() + other.beside()
 
+        both = self.worst is not None and other.worst is not None
         both_beside = self.beside is not None and other.beside is not None
         optional = ("gains", "squared_gains", "offset_counts")
         return Sums(
@@ -112,7 +112,7 @@ class Sums:
             self.counts + other.counts,
             self.inertia + other.inertia,
             self.norm + other.norm,
-            worst,
+            worst if both else None,
             **{name: _added(getattr(self, name), getattr(other, name)) for name in optional},
             beside=beside if both_beside else None,
         )
@@ -120,6 +120,13 @@ class Sums:
 
 def _added(a, b):
     return None if a is None or b is None else a + b
+
+
+def _worst_of_all(found, m):
+    """The worst m of the rows and errors that parts found."""
+    rows, errors = (torch.cat(some) for some in zip(*found, strict=True))
+    order = errors.argsort(descending=True, stable=True)[:m]
+    return rows[order], errors[order]
 
 
 class Step(Protocol):
@@ -170,8 +177,72 @@ class RowStep:
         return max(0.0, self.norm - 2 * float(cross))
 
 
+class PartsStep:
+    """A step over rows in several parts.
+
+    Parameters
+    ----------
+    steps : Parts
+        The step of each part. It is called where the part is, and only sums leave it; where
+        a center has lost its rows, a second time.
+    looks_beside : bool
+        Whether the steps give sums beside.
+    """
+
+    def __init__(self, steps: Parts, looks_beside: bool):
+        self.steps = steps
+        self.looks_beside = looks_beside
+
+    def __call__(self, centers: torch.Tensor, exact: bool = False) -> Sums:
+        def worst(m):
+            return _worst_of_all(self.steps.each(_worst_of_step, centers, m), m)
+
+        def beside():
+            return self.steps.added(_beside_of_step, centers)
+
+        totals = self.steps.added(
+            _sums_of_step, centers, exact, packed=partial(_packed, dtype=centers.dtype)
+        )
+        gives_beside = self.looks_beside and not exact
+        return replace(totals, worst=worst, beside=beside if gives_beside else None)
+
+
+def step_over(X: Any, of: Callable[[Any], Step], looks_beside: bool = False) -> Step:
+    """The step over all rows.
+
+    Parameters
+    ----------
+    X : tensor of shape (n, d), Windows or Rows
+    of : callable
+        From the rows of one part to their step, such as `RowStep`.
+    looks_beside : bool, default=False
+        Whether the steps give sums beside.
+    """
+    rows = in_parts(X)
+    if isinstance(rows, OnePart):
+        return of(rows.rows)
+    return PartsStep(rows.map(of), looks_beside)
+
+
+def _sums_of_step(step, centers, exact):
+    return replace(step(centers, exact), worst=None, beside=None)
+
+
+def _packed(sums, dtype):
+    """Sums that travel as the centers do: they are rounded to that anyway, once they are means."""
+    return replace(sums, sums=sums.sums.to(dtype))
+
+
+def _worst_of_step(step, centers, m):
+    return step(centers).worst(m)
+
+
+def _beside_of_step(step, centers):
+    return step(centers).beside()
+
+
 def kmeans(
-    X: torch.Tensor,
+    X: torch.Tensor | Rows,
     centers: torch.Tensor,
     *,
     max_iter: int,
@@ -179,11 +250,11 @@ def kmeans(
     momentum: float = 0.0,
     on_iteration: Callable | None = None,
 ) -> Dictionary:
-    """Lloyd's algorithm over rows in memory.
+    """Lloyd's algorithm over rows.
 
     Parameters
     ----------
-    X : tensor of shape (n, d)
+    X : tensor of shape (n, d), or Rows
         Not changed.
     centers : tensor of shape (k, d)
         Where to start; not changed.
@@ -194,15 +265,19 @@ def kmeans(
     -------
     Dictionary
     """
-    offset = X.mean(0)
+    rows = in_parts(X)
+    offset = mean_of(rows)
     limits = {"max_iter": max_iter, "tol": tol, "momentum": momentum}
-    if is_far_from_zero(offset, X):
-        shifted = on_iteration and (
-            lambda centers, inertia: on_iteration(centers + offset, inertia)
-        )
-        around_zero = kmeans(X - offset, centers - offset, **limits, on_iteration=shifted)
+    if is_far_from_zero(offset, rows):
+        rows, centers = rows.map(shifted, offset), centers - offset
+        moved = on_iteration and partial(_moved_back, on_iteration, offset)
+        around_zero = kmeans(rows, centers, **limits, on_iteration=moved)
         return around_zero._replace(centers=around_zero.centers + offset)
-    return lloyd(RowStep(X), centers, **limits, on_iteration=on_iteration)
+    return lloyd(step_over(rows, RowStep), centers, **limits, on_iteration=on_iteration)
+
+
+def _moved_back(on_iteration, offset, centers, inertia):
+    return on_iteration(centers + offset, inertia)
 
 
 def lloyd(
@@ -272,9 +347,9 @@ def ahead(
     return torch.where(live[:, None], means + momentum * (means - before), means)
 
 
-def patch_dictionary(X: torch.Tensor, centers: torch.Tensor) -> Dictionary:
+def patch_dictionary(X: torch.Tensor | Rows, centers: torch.Tensor) -> Dictionary:
     """Rows themselves as a dictionary, and how many are assigned to each."""
-    return assigned(RowStep(X), centers, 1)
+    return assigned(step_over(X, RowStep), centers, 1)
 
 
 def assigned(

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,12 +21,18 @@ import torch
 from .._utils.threads import in_threads
 
 
+class ForEach(NamedTuple):
+    """An argument of which each part gets its own value."""
+
+    values: Sequence[Any]
+
+
 class Parts(ABC):
     """Values of any kind, one for each part of some rows.
 
     The contract for a new one: functions are pure, can be pickled, and give the same whenever and
     wherever they are called, so that a part that was lost can be computed again. Of `args`, those
-    that are `Parts` themselves are handed over part by part.
+    that are `Parts` or a `ForEach` are handed over part by part.
     """
 
     @abstractmethod
@@ -37,8 +43,16 @@ class Parts(ABC):
     def each(self, function: Callable, *args: Any) -> list:
         """The results of ``function(part, *args)``, in the order of the parts."""
 
-    def added(self, function: Callable, *args: Any) -> Any:
-        """The sum of the results of ``function(part, *args)``, added in a fixed order."""
+    def added(self, function: Callable, *args: Any, packed: Callable | None = None) -> Any:
+        """The sum of the results of ``function(part, *args)``, added in a fixed order.
+
+        Parameters
+        ----------
+        function, *args
+            As in `each`; the results have a ``+``.
+        packed : callable or None, default=None
+            Makes of a sum one that takes less memory, before it comes here.
+        """
         return reduce(add, self.each(function, *args))
 
     def map_own(self, function: Callable, *args: Any) -> "Parts":
@@ -78,6 +92,10 @@ class Rows(Parts):
         """The rows at an int64 tensor, or a slice, in its order; a tensor, or windows."""
 
     @abstractmethod
+    def map(self, function: Callable, *args: Any) -> "Rows":
+        """As that of `Parts`; the values count as rows of the same lengths."""
+
+    @abstractmethod
     def grouped(
         self, function: Callable, indices: Sequence[np.ndarray], arguments: Sequence[tuple]
     ) -> list:
@@ -103,6 +121,9 @@ class OnePart(Rows):
 
     def __init__(self, rows: Any):
         self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
 
     @property
     def lengths(self):
@@ -148,9 +169,43 @@ def in_parts(rows: Any) -> Rows:
     return rows if isinstance(rows, Rows) else OnePart(rows)
 
 
+def plain(rows: Rows) -> Any:
+    """What one part in memory holds, or rows as they are."""
+    return rows.rows if isinstance(rows, OnePart) else rows
+
+
+def by_part(index: np.ndarray, lengths: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Where the rows at an index are.
+
+    Parameters
+    ----------
+    index : int array of shape (m,)
+        In any order.
+    lengths : sequence of int
+        Rows in each part.
+
+    Returns
+    -------
+    list of (int array, int array)
+        Of each part, which of the `index` lie in it, and where.
+    """
+    ends = np.cumsum(lengths)
+    part = np.searchsorted(ends, index, side="right")
+    places = [np.flatnonzero(part == p) for p in range(len(ends))]
+    starts = ends - np.asarray(lengths)
+    return [(which, index[which] - start) for which, start in zip(places, starts, strict=True)]
+
+
+def shifted(rows: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """Rows (n, d) less an offset (d,)."""
+    return rows - offset
+
+
 def _of_copy(function, part, *args):
     return function(part.clone(), *args)
 
 
 def _only(value):
+    if isinstance(value, ForEach):
+        (value,) = value.values
     return value.rows if isinstance(value, OnePart) else value

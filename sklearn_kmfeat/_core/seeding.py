@@ -1,10 +1,14 @@
 """Where k-means starts: rows of the data."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
-from .._utils.threads import in_threads
+from .._utils.threads import run_in_threads
 from .assign import squared_norms, wide_dtype
+from .rows import ForEach, Rows, by_part, in_parts, shifted
 
 # Rows whose mean lies off zero by more than a hundredth of their spread lose digits when squared
 # distances are expanded: they are moved to their mean first.
@@ -18,12 +22,12 @@ _GPU_ROWS = 2**18
 _CODED = 1e-5
 
 
-def sample_rows(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) -> torch.Tensor:
+def sample_rows(X: torch.Tensor | Rows, n_rows: int, rng: np.random.RandomState) -> torch.Tensor:
     """Different rows drawn at random; fewer where there are not so many.
 
     Parameters
     ----------
-    X : tensor of shape (n, d)
+    X : tensor of shape (n, d), or Rows
     n_rows : int
     rng : numpy RandomState
 
@@ -41,7 +45,9 @@ def sample_rows(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) -> tor
     return drawn[:n_rows].clone()
 
 
-def kmeans_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) -> torch.Tensor:
+def kmeans_plusplus(
+    X: torch.Tensor | Rows, n_rows: int, rng: np.random.RandomState
+) -> torch.Tensor:
     """Greedy k-means++ seeding (Arthur & Vassilvitskii 2007).
 
     Each new center is the best of ``2 + log(n_rows)`` rows drawn in proportion to
@@ -49,7 +55,7 @@ def kmeans_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) ->
 
     Parameters
     ----------
-    X : tensor of shape (n, d)
+    X : tensor of shape (n, d), or Rows
     n_rows : int
     rng : numpy RandomState
 
@@ -58,14 +64,17 @@ def kmeans_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) ->
     tensor of shape (at most n_rows, d)
         Fewer rows where X has not so many different ones.
     """
-    offset = X.mean(0)
-    rows = X - offset if is_far_from_zero(offset, X) else X
-    first = int(rng.randint(len(X)))
-    errors = torch.full_like(rows[:, 0], torch.inf)
-    return without_repeats(X[_greedy(_distances, rows, errors, [first], n_rows, rng)])
+    X = in_parts(X)
+    offset = mean_of(X)
+    rows = X.map(shifted, offset) if is_far_from_zero(offset, X) else X
+    left = rows.map(_before_any, _distances)
+    chosen = _greedy(left, rows, [int(rng.randint(len(X)))], n_rows, rng)
+    return without_repeats(X[torch.tensor(chosen, device=X.device)])
 
 
-def energy_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) -> torch.Tensor:
+def energy_plusplus(
+    X: torch.Tensor | Rows, n_rows: int, rng: np.random.RandomState
+) -> torch.Tensor:
     """Greedy k-means++ seeding for filters of unit length, whose sign does not count.
 
     As `kmeans_plusplus`, but the error of a row is the energy that no multiple of a row so far
@@ -73,7 +82,7 @@ def energy_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) ->
 
     Parameters
     ----------
-    X : tensor of shape (n, d)
+    X : tensor of shape (n, d), or Rows
     n_rows : int
     rng : numpy RandomState
 
@@ -82,52 +91,111 @@ def energy_plusplus(X: torch.Tensor, n_rows: int, rng: np.random.RandomState) ->
     tensor of shape (at most n_rows, d)
         Fewer rows where X has not so many different directions.
     """
-    chosen = _greedy(_errors_of_directions, X, squared_norms(X), [], n_rows, rng)
+    rows = in_parts(X)
+    chosen = _greedy(rows.map(_before_any, _errors_of_directions), rows, [], n_rows, rng)
     # Rows of zeros have no direction; one is better than none.
-    return X[chosen] if len(chosen) else X[:1].clone()
+    return rows[torch.tensor(chosen, device=rows.device)] if chosen else rows[:1].clone()
 
 
-def _greedy(errors_of, X, errors, first, n_rows, rng):
-    """The index of rows that leave little error, of those drawn in proportion to theirs.
+class _Left(NamedTuple):
+    """What the rows of a part are off those chosen so far.
 
-    From a function of rows (r, d), their squared norms and candidates (m, d) to the errors (m, r)
-    that each candidate alone leaves; from the errors (n,) that no row leaves, and the first rows.
+    Attributes
+    ----------
+    errors_of : callable
+        From rows (r, d), their squared norms and candidates (m, d) to the errors (m, r) that each
+        candidate alone leaves.
+    rows : tensor of shape (n, d)
+    norms, errors : tensors of shape (n,)
     """
-    norms, chosen, trials = squared_norms(X), [], 2 + int(np.log(n_rows))
+
+    errors_of: Callable
+    rows: torch.Tensor
+    norms: torch.Tensor
+    errors: torch.Tensor
+
+
+def _before_any(rows, errors_of):
+    """The `_Left` before the first row; infinite distances, or all the energy."""
+    norms = squared_norms(rows)
+    errors = torch.full_like(norms, torch.inf) if errors_of is _distances else norms
+    return _Left(errors_of, rows, norms, errors)
+
+
+def _greedy(left, rows, first, n_rows, rng):
+    """The index of rows that leave little error, of those drawn in proportion to theirs."""
+    starts = np.cumsum([0, *rows.lengths])
+    chosen, trials = [], 2 + int(np.log(n_rows))
+    totals = np.array(left.each(_total))
     for index in first:
-        errors = _best_candidate(errors_of, X, norms, errors, [index])[1]
+        candidates = rows[torch.tensor([index], device=rows.device)]
+        left, _, totals = _best_candidate(left, candidates, np.array([index]), rows.lengths)
         chosen.append(index)
-    while len(chosen) < n_rows:
-        # On the CPU: CUDA adds up in an order of its own, and MPS has no float64.
-        cumulative = errors.cpu().double().cumsum(0).numpy()
-        if cumulative[-1] <= 0:
-            break
-        draws = rng.random_sample(trials) * cumulative[-1]
-        drawn = np.searchsorted(cumulative, draws, side="right")
-        candidates = np.minimum(drawn, len(errors) - 1)
-        best, errors = _best_candidate(errors_of, X, norms, errors, candidates)
-        chosen.append(int(candidates[best]))
-    return torch.tensor(chosen, dtype=torch.int64, device=errors.device)
+    while len(chosen) < n_rows and totals.sum() > 0:
+        ends = totals.cumsum()
+        draws = rng.random_sample(trials) * ends[-1]
+        part = np.minimum(np.searchsorted(ends, draws, side="right"), np.flatnonzero(totals)[-1])
+        draws -= (ends - totals)[part]
+        in_part = [np.flatnonzero(part == p) for p in range(len(totals))]
+        drawn = left.each(_drawn, ForEach([draws[which] for which in in_part]))
+        order = np.argsort(np.concatenate(in_part))
+        index = np.concatenate(
+            [places + s for (places, _), s in zip(drawn, starts[:-1], strict=True)]
+        )[order]
+        candidates = torch.cat([some for _, some in drawn])[torch.from_numpy(order)]
+        left, best, totals = _best_candidate(left, candidates, index, rows.lengths)
+        chosen.append(int(index[best]))
+    return chosen
 
 
-def _best_candidate(errors_of, X, norms, errors, index):
-    """Which of the rows at `index` leaves least, beside those before, and the errors it leaves."""
-    candidates = X[torch.as_tensor(index, device=X.device)]
-    left = X.new_empty(len(candidates), len(X))
+def _best_candidate(left, candidates, index, lengths):
+    """The `_Left` after the best candidate, which one that is, and the error in each part."""
+    own = ForEach(by_part(index, lengths))
+    measured = left.map(_measured, candidates, own)
+    totals = np.array(measured.each(_totals))
+    best = int(totals.sum(0).argmin())
+    return left.map(_after, measured, best), best, totals[:, best]
+
+
+def _total(left):
+    return float(left.errors.sum(dtype=wide_dtype(left.errors)))
+
+
+def _drawn(left, draws):
+    """The places of rows where the sum of errors reaches some numbers, and these rows."""
+    if not len(draws):
+        return np.empty(0, np.int64), left.rows[:0]
+    # On the CPU: CUDA adds up in an order of its own, and MPS has no float64.
+    cumulative = left.errors.cpu().double().cumsum(0).numpy()
+    places = np.searchsorted(cumulative, draws, side="right")
+    places = np.minimum(places, len(cumulative) - 1)
+    return places, left.rows[torch.from_numpy(places).to(left.rows.device)]
+
+
+def _measured(left, candidates, own):
+    """The errors (m, n) that rows have once each of the candidates (m, d) is chosen, too."""
+    X, candidates = left.rows, candidates.to(left.rows)
+    errors = X.new_empty(len(candidates), len(X))
     n_rows = max(_LEAST_ROWS, _VALUES // max(1, X.shape[1]))
     n_rows = n_rows if X.device.type == "cpu" else _GPU_ROWS
 
     def measure(start):
         part = slice(start, start + n_rows)
-        of_part = errors_of(X[part], norms[part], candidates)
-        left[:, part] = torch.minimum(of_part, errors[part])
-        return left[:, part].sum(1, dtype=wide_dtype(X))
+        of_part = left.errors_of(X[part], left.norms[part], candidates)
+        torch.minimum(of_part, left.errors[part], out=errors[:, part])
 
-    starts = range(0, len(X), n_rows)
-    best = int(sum(in_threads(lambda: measure, starts, X.device)).argmin())
-    errors = left[best].clone()
-    errors[int(index[best])] = 0  # rounding may leave more
-    return best, errors
+    run_in_threads(lambda: measure, range(0, len(X), n_rows), X.device)
+    which, places = map(torch.from_numpy, own)
+    errors[which, places] = 0  # of the candidates themselves: rounding may leave more
+    return errors
+
+
+def _totals(errors):
+    return errors.sum(1, dtype=wide_dtype(errors)).cpu().numpy()
+
+
+def _after(left, measured, best):
+    return left._replace(errors=measured[best].clone())
 
 
 def without_repeats(rows: torch.Tensor) -> torch.Tensor:
@@ -139,10 +207,26 @@ def without_repeats(rows: torch.Tensor) -> torch.Tensor:
     return rows[torch.from_numpy(np.sort(first)).to(rows.device)]
 
 
-def is_far_from_zero(offset: torch.Tensor, X: torch.Tensor) -> bool:
+def mean_of(X: torch.Tensor | Rows) -> torch.Tensor:
+    """The mean (d,) of all rows."""
+    rows = in_parts(X)
+    means = zip(rows.each(_mean), rows.lengths, strict=True)
+    return sum(mean * (n / len(rows)) for mean, n in means)
+
+
+def is_far_from_zero(offset: torch.Tensor, X: torch.Tensor | Rows) -> bool:
     """Whether rows with the mean `offset` lose digits when their squares are expanded."""
-    size, square = float(offset.square().sum()), float(squared_norms(X).mean(dtype=wide_dtype(X)))
+    rows = in_parts(X)
+    size, square = float(offset.square().sum()), rows.added(_sum_of_squares) / len(rows)
     return size > _FAR * (square - size)  # the squares less that of the mean: the spread
+
+
+def _mean(rows):
+    return rows.mean(0)
+
+
+def _sum_of_squares(rows):
+    return float(squared_norms(rows).sum(dtype=wide_dtype(rows)))
 
 
 def _distances(rows, norms, candidates):

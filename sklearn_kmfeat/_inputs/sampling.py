@@ -1,8 +1,6 @@
 """Drawing patches from images, evenly and without replacement."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,10 +8,13 @@ import torch
 
 from .._core.contrast import contrast_normalize
 from .._core.patches import PatchGrid, patches_at
+from .._core.rows import Rows
 from .._utils.memory import read_bytes
 from .._utils.tensors import shared_tensor
 from .._utils.validation import as_pair
 from .base import ImageSource
+from .locations import Locations
+from .spread import SpreadSource
 
 
 def patch_grid(
@@ -83,38 +84,6 @@ def even_counts(available: np.ndarray, total: int, rng: np.random.RandomState) -
     return counts
 
 
-@dataclass(frozen=True, eq=False)
-class Locations:
-    """Locations in images, flat: a list of an array for each image costs more than the draw.
-
-    Attributes
-    ----------
-    places : int array of shape (n_locations,)
-        Those of the first image in increasing order, those of the second, ...
-    counts : int array of shape (n_images,)
-        How many each image has.
-    """
-
-    places: np.ndarray
-    counts: np.ndarray
-
-    @cached_property
-    def ends(self) -> np.ndarray:
-        """Where the locations of each image end in `places`."""
-        return np.cumsum(self.counts)
-
-    def part(self, start: int, stop: int) -> "Locations":
-        """The locations of a block of the images."""
-        counts = self.counts[start:stop]
-        end = self.ends[stop - 1] if stop else 0
-        return Locations(self.places[end - counts.sum() : end], counts)
-
-    def rows(self, index: slice | np.ndarray) -> np.ndarray:
-        """Where the locations of some images are in `places`, image by image."""
-        counts = self.counts[index]
-        return _ranges(self.ends[index] - counts, counts)
-
-
 def draw_locations(
     available: np.ndarray, counts: np.ndarray, rng: np.random.RandomState
 ) -> Locations:
@@ -169,12 +138,6 @@ def _all_but_different(available, counts, rng):
     return np.flatnonzero(wanted)
 
 
-def _ranges(starts, lengths):
-    """The numbers from each start on, as many as its length, one range after the other."""
-    before = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
-
-
 def cut_patches(
     source: ImageSource,
     grid: PatchGrid,
@@ -185,7 +148,7 @@ def cut_patches(
     groups: Sequence[np.ndarray | None] = (None,),
     on_batch: Callable[[], Any] | None = None,
     batch_bytes: int | None = None,
-) -> list[torch.Tensor]:
+) -> list[torch.Tensor] | list[Rows]:
     """The patches at given locations; each image is read once.
 
     Parameters
@@ -206,8 +169,11 @@ def cut_patches(
     Returns
     -------
     list of tensor of shape (number of locations, h * w * channels of the group)
-        One of each group, in the order of the images.
+        One of each group, in the order of the images. Rows, where the images lie on several
+        machines: these patches stay there.
     """
+    if isinstance(source, SpreadSource):
+        return source.cut(grid, locations, image_eps=image_eps, groups=groups, on_batch=on_batch)
     counts = locations.counts
     area = grid.size[0] * grid.size[1]
     sizes = [source.n_channels if group is None else len(group) for group in groups]

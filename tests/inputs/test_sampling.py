@@ -9,8 +9,8 @@ from naive import cut, normalize
 from sklearn_kmfeat._core.patches import PatchGrid
 from sklearn_kmfeat._inputs.arrays import ArraySource
 from sklearn_kmfeat._inputs.lists import ListSource
+from sklearn_kmfeat._inputs.locations import Locations
 from sklearn_kmfeat._inputs.sampling import (
-    Locations,
     cut_patches,
     draw_locations,
     even_counts,
@@ -127,18 +127,6 @@ def test_locations_as_naive_draws_find_them(rng):
             places |= {again.randint(n) for _ in range(count - len(places))}
     found = of_each(draw_locations(available, counts, np.random.RandomState(0)))
     assert [places.tolist() for places in found] == [sorted(places) for places in expected]
-
-
-def test_parts_of_locations(rng):
-    counts = np.array([3, 0, 2, 4, 0])
-    locations = draw_locations(np.full(5, 9), counts, rng)
-    expected = of_each(locations)
-    for start, stop in [(0, 5), (0, 2), (1, 2), (2, 4), (4, 5), (0, 0), (5, 5)]:
-        part = locations.part(start, stop)
-        np.testing.assert_array_equal(part.counts, counts[start:stop])
-        np.testing.assert_array_equal(part.places, np.concatenate([[], *expected[start:stop]]))
-    assert locations.rows(np.array([0, 1, 3])).tolist() == [0, 1, 2, 5, 6, 7, 8]
-    assert locations.rows(slice(1, 3)).tolist() == [3, 4]
 
 
 @pytest.mark.parametrize("batch_bytes", [1, 3000, 10**8])
