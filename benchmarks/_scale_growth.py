@@ -26,10 +26,12 @@ GROWTH = {
 }
 QUICK = {"images": (100, 300), "filters": (200, 400), "side": (32, 64)}
 STANDARD = {"images": {"filters": 200, "side": 32}, "filters": {"images": 1000, "side": 32}}
-STANDARD["side"] = {"images": 300, "filters": 200}
+STANDARD["side"] = {"images": 1000, "filters": 200}
 THREADS = (1, 2)
 #: Patches that every fit learns from; encoding takes every second place.
 N_PATCHES, STRIDE, MAX_ITER = 100_000, 3, 5
+#: Images whose memory alone is measured, and their side.
+MANY, SMALL_SIDE = (100_000, 300_000, 1_000_000), 14
 #: Bytes of a chunk of the array on disk.
 CHUNK_BYTES = 2**21
 
@@ -81,15 +83,27 @@ def store(path, n_images, side):
         ]
 
 
-def in_fresh_process(folder, setting, n_threads):
+def memory_of_many(quick=False):
+    """MiB of a fit on so many small images that a part of them fills several batches."""
+    rows = []
+    for n_images in (1000,) if quick else MANY:
+        with tempfile.TemporaryDirectory() as folder:
+            store(f"{folder}/images.zarr", n_images, SMALL_SIDE)
+            found = in_fresh_process(folder, {"filters": 200}, 1, ("fit",))
+        rows.append({"images": n_images, "fit (MiB)": round(found["fit"]["extra"] / 2**20)})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def in_fresh_process(folder, setting, n_threads, methods=("transform", "fit")):
     """Seconds, and bytes beside model and features, of fit and of transform."""
-    command = [sys.executable, __file__, folder, str(setting["filters"])]
+    command = [sys.executable, __file__, folder, str(setting["filters"]), *methods]
     environment = os.environ | {"OMP_NUM_THREADS": str(n_threads)}
     options = {"env": environment, "check": True, "stdout": subprocess.PIPE, "text": True}
     return json.loads(subprocess.run(command, **options).stdout)
 
 
-def work(folder, n_filters):
+def work(folder, n_filters, methods=("transform", "fit")):
     """What the fresh process does."""
     images = zarr.open_array(f"{folder}/images.zarr", mode="r")
     options = {"stride": STRIDE, "random_state": 0}
@@ -100,7 +114,8 @@ def work(folder, n_filters):
     encoder.transform(images[:100])
     learner = KMeansFilterLearner(n_filters, n_patches=N_PATCHES, max_iter=MAX_ITER, **options)
     found = {}
-    for name, method in (("transform", encoder.transform), ("fit", learner.fit)):
+    for name in methods:
+        method = {"transform": encoder.transform, "fit": learner.fit}[name]
         forget_peak()
         before = resident_bytes()
         seconds, result = timed(lambda method=method: method(images))
@@ -118,4 +133,4 @@ def exponents(rows, what, column, n_threads):
 
 
 if __name__ == "__main__":
-    print(json.dumps(work(sys.argv[1], int(sys.argv[2]))))
+    print(json.dumps(work(sys.argv[1], int(sys.argv[2]), sys.argv[3:])))

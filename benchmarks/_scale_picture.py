@@ -54,6 +54,8 @@ def draw(rows, path):
     axes[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     axes[1, 0].set_ylabel("MiB beside model and features")
     axes[0, 0].legend(fontsize=8, frameon=False)
-    figure.suptitle(f"Fit on {N_PATCHES:,} patches, and transform", fontsize=11)
+    figure.suptitle(
+        f"KMeansFilterLearner: fit on {N_PATCHES:,} patches, and transform", fontsize=11
+    )
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -19,7 +19,7 @@ from _scale_picture import draw
 from _scale_rates import measured as measured_rates
 
 PICTURE = RESULTS.parents[1] / "docs" / "images" / "growth.png"
-PARTS = ("rates", *growth.GROWTH)
+PARTS = ("rates", *growth.GROWTH, "many")
 
 
 def main():
@@ -39,6 +39,8 @@ def main():
         if part == "rates":
             device = "cuda" if torch.cuda.is_available() else "cpu"
             found[part] = measured_rates(options.quick, device)
+        elif part == "many":
+            found[part] = growth.memory_of_many(options.quick)
         else:
             found[part] = growth.measured(part, options.quick)
     picture = PICTURE if not options.quick else RESULTS / "growth_quick.png"
@@ -60,7 +62,8 @@ def write(found, suffix, folder, picture):
     grown = {part: found[part] for part in growth.GROWTH if part in found}
     if grown:
         rows = [row for part in grown.values() for row in part]
-        remarks, more = growth_remarks(rows), {"parts": grown}
+        grown |= {"many": found["many"]} if "many" in found else {}
+        remarks, more = growth_remarks(rows, found.get("many", [])), {"parts": grown}
         tables.append(("growth", "How time and memory grow", rows, remarks, more))
         draw(rows, picture)
     if "rates" in found:
@@ -75,8 +78,8 @@ def write(found, suffix, folder, picture):
         report(f"scale_{name}{suffix}", title, rows, remarks, folder=folder, more=more)
 
 
-def growth_remarks(rows):
-    """How fast each column grows."""
+def growth_remarks(rows, many):
+    """How fast each column grows, and what many images take."""
     sentences = []
     for what in growth.GROWTH:
         if not any(row["growing"] == what for row in rows):
@@ -92,12 +95,16 @@ def growth_remarks(rows):
             f"Seconds grow with the number of {size} to the power of: {', '.join(slopes)}, between "
             "the largest three sizes."
         )
+    if many:
+        found = ", ".join(f"{row['fit (MiB)']} MiB for {row['images']:,}" for row in many)
+        sentences.append(f"A fit on images of {growth.SMALL_SIDE} pixels, one thread: {found}.")
     return [
         *sentences,
         f"KMeansFilterLearner(n_patches={growth.N_PATCHES:,}, stride={growth.STRIDE}, "
-        f"max_iter={growth.MAX_ITER}), 2x2 sums; uint8 images from zarr, in chunks of "
-        f"{growth.CHUNK_BYTES // 2**20} MiB. MiB: the largest memory of the process during the "
-        "call beyond that before it and the features.",
+        f"max_iter={growth.MAX_ITER}), 2x2 sums; 1,000 images of 32 pixels have only "
+        f"{1000 * ((32 - 6) // growth.STRIDE + 1) ** 2:,} patches. uint8 images from zarr, in "
+        f"chunks of {growth.CHUNK_BYTES // 2**20} MiB. MiB: the largest memory of the process "
+        "during the call beyond that before it and the features.",
     ]
 
 

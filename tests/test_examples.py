@@ -427,12 +427,13 @@ def test_growth_of_a_benchmark(benchmark_module, tmp_path):
             rows[-1]["transform (s)"] *= factor
     assert rows[0]["fit (s)"] > 0
     assert growth.exponents(rows, "images", "transform (s)", 1) == pytest.approx([1, 1])
-    parts = {"images": rows, "rates": RATES}
+    parts = {"images": rows, "rates": RATES, "many": [{"images": 2000, "fit (MiB)": 7}]}
     scale.write(parts, "", tmp_path, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 10_000
     assert scale.parts_of(tmp_path, "") == parts
     text = (tmp_path / "scale_growth.md").read_text()
     assert "transform 1.00 (1 thread)" in text
+    assert "7 MiB for 2,000" in text
     assert "| stage " in (tmp_path / "scale_stages.md").read_text()
 
 
