@@ -55,6 +55,7 @@ html_sidebars = {
     "clusters": [],
     "few_labels": [],
     "scale": [],
+    "many_machines": [],
     "changelog": [],
     "benchmarks": [],
 }

@@ -11,6 +11,7 @@ is the same as one that was fitted on NumPy's arrays; it needs no dask.
 
 try:
     import dask.array  # noqa: F401
+    import distributed  # noqa: F401
 except ImportError as error:  # pragma: no cover
     raise ImportError(
         "sklearn_kmfeat.dask needs dask, which is not installed: "

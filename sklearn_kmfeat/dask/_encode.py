@@ -10,11 +10,14 @@ import dask
 import dask.array as da
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._dictionary.patch_extractor import PatchExtractor
+from .._inputs.check import check_images
 from .._inputs.values import checked_range
 from .._utils.threads import coarse_threads
-from ._arrays import image_blocks, in_numpy
+from ._arrays import dask_images, image_blocks, in_numpy
 
 
 def transform(estimator: Any, X: da.Array) -> da.Array:
@@ -35,7 +38,8 @@ def transform(estimator: Any, X: da.Array) -> da.Array:
     -------
     dask array
         (n, features), or maps (n, H', W', K'), in the blocks of `X`, of NumPy's arrays whatever
-        `set_output` says. Shape and dtype are found by a single image of zeros, here.
+        `set_output` says. Shape and dtype are found by a single image of zeros, here. A
+        PatchExtractor gives as many rows as there are patches.
 
     Raises
     ------
@@ -115,11 +119,15 @@ def _mapped(estimator, X, method):
     estimator = deepcopy(estimator)
     # Zeros are of any pixel range, and the logarithm of a step in a Pipeline may not like them.
     with np.errstate(all="ignore"):
-        made = _as_array(_called(estimator, method, np.zeros((1, *X.shape[1:]), X.dtype)), name)
+        made = _as_array(_called(getattr(estimator, method), np.zeros((1, *X.shape[1:]), X.dtype)))
+    value = dask.delayed(estimator, pure=False, traverse=False)
+    if _draws_patches(estimator):
+        return _drawn(estimator, value, X, made[:0])
     lengths = tuple(len(made) * length for length in X.chunks[0])
     return X.map_blocks(
         _of_block,
-        estimator=dask.delayed(estimator, pure=False, traverse=False),
+        token=method,
+        estimator=value,
         method=method,
         empty=made[:0],
         chunks=(lengths, *((side,) for side in made.shape[1:])),
@@ -130,41 +138,82 @@ def _mapped(estimator, X, method):
     )
 
 
+def _drawn(extractor, value, X, empty):
+    """Patches that are drawn from all images: where, is decided here, as for an array in memory."""
+    images = dask_images(extractor, X, extractor.image_shape)
+    locations = extractor._locations(images)
+    blocks = []
+    delayed = images.data.to_delayed().ravel()
+    for block, start, length in zip(delayed, images.starts, images.lengths, strict=True):
+        places = locations[start : start + length]
+        counts = np.array([len(some) for some in places])
+        shape = (int(counts.sum()), *empty.shape[1:])
+        patches = dask.delayed(_cut, pure=False)(
+            block, value, counts, np.concatenate(places), start
+        )
+        blocks.append(da.from_delayed(patches, shape, meta=empty))
+    return da.concatenate(blocks)
+
+
 def _of_block(block, estimator, method, empty, block_info):
     if not len(block):
         return empty
-    block = in_numpy(block)
+    start = block_info[0]["array-location"][0][0]
+    made = _of_images(getattr(estimator, method), in_numpy(block), start)
+    return _as_array(made).astype(empty.dtype, copy=False)
+
+
+def _cut(block, extractor, counts, places, start):
+    def cut(images):
+        source = check_images(extractor, images, image_shape=extractor.image_shape, reset=False)
+        return extractor._cut(source, np.split(places, counts.cumsum()[:-1]))
+
+    return _of_images(cut, in_numpy(block), start)
+
+
+def _of_images(function, images, start):
+    """What a function gives; a message that numbers an image has its number in the whole array."""
     try:
-        made = _called(estimator, method, block)
+        return _called(function, images)
     except ValueError as error:
-        start = block_info[0]["array-location"][0][0]
-        if block.dtype.kind != "f" or math.isnan(start) or str(error) != _not_finite(block, 0):
+        if images.dtype.kind != "f" or math.isnan(start) or str(error) != _not_finite(images, 0):
             raise
-        raise ValueError(_not_finite(block, start)) from None
-    return _as_array(made, type(estimator).__name__).astype(empty.dtype, copy=False)
+        raise ValueError(_not_finite(images, start)) from None
 
 
-def _called(estimator, method, images):
-    """What a method gives, on one thread inside a thread of dask's: others have blocks as well."""
+def _called(function, images):
+    """What a function gives, on one thread inside a thread of dask's: others have blocks, too."""
     alone = threading.current_thread() is threading.main_thread()
     with nullcontext() if alone else coarse_threads(1):
-        return getattr(estimator, method)(images)
+        return function(images)
 
 
-def _not_finite(block, start):
-    """The message on the first value that is not finite, with the number of the image."""
+def _not_finite(images, start):
+    """The message on the first value that is not finite, with the number of its image."""
     try:
-        checked_range(block, "Input X", first=start)
+        checked_range(images, "Input X", first=start)
     except ValueError as error:
         return str(error)
     return None
 
 
-def _as_array(made, name):
+def _draws_patches(estimator: Any) -> bool:
+    """Whether a PatchExtractor draws patches; a Pipeline with one that does is refused."""
+    if isinstance(estimator, PatchExtractor):
+        return estimator.max_patches is not None or estimator.n_patches is not None
+    if isinstance(estimator, Pipeline) and any(_draws_patches(step) for _, step in estimator.steps):
+        raise ValueError(
+            "A Pipeline with a PatchExtractor that draws patches would draw the same places in "
+            "every block: give its steps to sklearn_kmfeat.dask.transform one after the other."
+        )
+    return False
+
+
+def _as_array(made):
     """NumPy's array of what a method gave: a DataFrame, or an array already."""
     if issparse(made):
         raise TypeError(
-            f"{name} gives sparse matrices, which are no blocks of a dask array: set its "
+            "The estimator gives sparse matrices, which are no blocks of a dask array: set its "
             "sparse_output, or the like, to False."
         )
     return np.asarray(made)

@@ -235,8 +235,34 @@ def test_what_is_refused(fitted):
         kd.transform(fitted["bag"], X.swapaxes(1, 2))
     with pytest.raises(TypeError, match=r"dask\.array\.ma\.filled"):
         kd.transform(fitted["bag"], wrong_blocks(X)).compute()
-    with pytest.raises(TypeError, match="OneHotEncoder gives sparse matrices"):
+    with pytest.raises(TypeError, match="estimator gives sparse matrices"):
         kd.transform(OneHotEncoder().fit([[0], [1]]), da.zeros((4, 1), chunks=2))
+
+
+@pytest.mark.parametrize("draws", [{"max_patches": 3}, {"max_patches": 0.2}, {"n_patches": 11}])
+def test_drawn_patches(draws):
+    X = images("f4")
+    extractor = PatchExtractor(5, random_state=0, **draws).fit(X)
+    expected = extractor.transform(X)
+    blocks, computed = counted(X, (CHUNKS, 12, 14, 3))
+    lazy = kd.transform(extractor, blocks)
+    assert (lazy.shape, lazy.dtype, computed) == (expected.shape, expected.dtype, [])
+    np.testing.assert_array_equal(lazy, expected)
+    assert len(computed) == len(set(computed))
+    X[14, 3, 4, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN in image 14, at row 3, column 4"):
+        kd.transform(extractor, da.from_array(X, chunks=8)).compute()
+    stack = make_pipeline(extractor, ZCAWhitener()).fit(images())
+    with pytest.raises(ValueError, match=r"give its steps to sklearn_kmfeat\.dask\.transform one"):
+        kd.transform(stack, blocks)
+
+
+def test_all_patches_in_a_pipeline():
+    X = images()
+    stack = make_pipeline(PatchExtractor(5, stride=4), ContrastNormalizer()).fit(X)
+    lazy = kd.transform(stack, da.from_array(X, chunks=7))
+    assert lazy.chunks[0] == (42, 42, 36)
+    assert_same(lazy, stack.transform(X))
 
 
 class Threads(FunctionTransformer):
