@@ -84,8 +84,8 @@ class BlockSource(DaskImages, SpreadSource):
 
     def cut(self, grid, locations, *, image_eps=None, groups=(None,), on_batch=None):
         ends = zip(self.starts, self.lengths, strict=True)
-        of_blocks = [locations[start : start + length] for start, length in ends]
-        counts = np.array([sum(map(len, places)) for places in of_blocks])
+        of_blocks = [locations.part(start, start + length) for start, length in ends]
+        counts = np.array([len(of_block.places) for of_block in of_blocks])
         some = np.flatnonzero(counts)
         blocks = self._blocks
         given = [hold((self.of_block, grid, of_blocks[b], image_eps, groups)) for b in some]
