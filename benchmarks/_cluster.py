@@ -83,10 +83,10 @@ def bench_cluster(quick):
         f"On dask: two workers with a thread each, on this machine; rows are prepared patches of "
         f"{origin}, in {N_BLOCKS} blocks on the workers. dask-ml's KMeans ran from the same "
         "centers over the same blocks.",
-        f"In an iteration on dask, K={n_centers}, all processes send {traffic / size:.2f} times the "
-        "bytes of the centers: these go to the scheduler, to a worker and to the other one, and "
-        "sums as large come back from both by way of the scheduler. So a worker sends and gets at "
-        "most 3 times the centers.",
+        f"In an iteration on dask, K={n_centers}, all processes send {traffic / size:.2f} times "
+        "the bytes of the centers: these go to the scheduler, to a worker and to the other one, "
+        "and sums as large come back from both by way of the scheduler. So a worker sends and gets "
+        "at most 3 times the centers.",
         f"Times that each block is computed: {'; '.join(f'{k} {n}' for k, n in counts.items())}.",
     ]
 
@@ -126,8 +126,8 @@ def rows_on(client, rows):
 def worker_rows(cluster, X):
     """A dask array as `WorkerRows`."""
     blocks = X.to_delayed().ravel().tolist()
-    parts = cluster.keep([task(torch.from_numpy, block) for block in blocks])
-    return WorkerRows(cluster, parts, X.chunks[0], X.shape[1], torch.float32)
+    parts = cluster.keep_apart([[task(torch.from_numpy, block)] for block in blocks])
+    return WorkerRows(cluster, [part for (part,) in parts], X.chunks[0], X.shape[1], torch.float32)
 
 
 def seconds_on(client, X, centers):

@@ -6,6 +6,7 @@ nothing else: what it held is computed again by others.
 
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
+from itertools import chain, groupby, islice
 from typing import Any
 
 import dask
@@ -56,6 +57,28 @@ class Cluster:
         As long as the list is there; it is emptied when the fit ends.
         """
         return self.own(dask.persist(*tasks))
+
+    def keep_apart(self, of_parts: Sequence[Sequence[Delayed]]) -> list[list[Delayed]]:
+        """As `keep`, the tasks of each part; every worker gets as many parts as it has threads for.
+
+        The scheduler would leave parts where their blocks happen to be: of 8, up to 5 on one of
+        two workers, for which the other one then waits in every iteration.
+        """
+        if self.client is None:
+            kept = iter(dask.persist(*chain(*of_parts)))
+            return [self.own(islice(kept, len(tasks))) for tasks in of_parts]
+        threads = sorted(self.client.nthreads().items())
+        workers = [address for address, n in threads for _ in range(n)]
+        parts = []
+        for address, some in groupby(
+            enumerate(of_parts), lambda part: workers[part[0] * len(workers) // len(of_parts)]
+        ):
+            some = [tasks for _, tasks in some]
+            # A wish: where that worker is gone, another one does it.
+            where = {"workers": [address], "allow_other_workers": True}
+            kept = iter(self.client.persist(list(chain(*some)), **where))
+            parts += [self.own(islice(kept, len(tasks))) for tasks in some]
+        return parts
 
     def own(self, values: Iterable[Delayed]) -> list[Delayed]:
         """A list of values that are kept, which is emptied when the fit ends."""

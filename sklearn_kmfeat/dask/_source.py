@@ -93,24 +93,21 @@ class BlockSource(DaskImages, SpreadSource):
         more = image_eps, Held(groups)
         cuts = [task(_cut, blocks[b], *how, Held(of_blocks[b]), *more) for b in some]
         parts = _neighbors(counts[some], self.cluster.n_threads)
-        n_groups, n_parts = len(groups), len(parts)
-        tasks = [
-            task(_joined_item, [cuts[b] for b in part], g)
-            for g in range(n_groups)
-            for part in parts
-        ]
-        seen = [task(_joined_range, [cuts[b] for b in part]) for part in parts]
-        kept = self.cluster.keep(tasks + seen)  # all at once, so that each block is computed once
-        self._watch(kept, on_batch)
-        self.seen.values = reduce(or_, self.cluster.results(kept[-n_parts:]))
+        # All at once, so that each block is computed once.
+        kept = self.cluster.keep_apart(
+            [_of_part([cuts[b] for b in part], groups) for part in parts]
+        )
+        self._watch([values[-1] for values in kept], on_batch)
+        self.seen.values = reduce(or_, self.cluster.results([values[-1] for values in kept]))
         lengths = [int(counts[some][part].sum()) for part in parts]
         area = grid.size[0] * grid.size[1]
         rows = []
         for g, channels in enumerate(groups):
             width = area * (self.n_channels if channels is None else len(channels))
-            own = self.cluster.own(kept[g * n_parts : (g + 1) * n_parts])
+            own = self.cluster.own([values[g] for values in kept])
             rows.append(WorkerRows(self.cluster, own, lengths, width, self.dtype))
-        kept.clear()
+        for values in kept:
+            values.clear()
         return rows
 
     def read(self, index, writable=False):
@@ -196,6 +193,12 @@ def _cut(block, of_block, grid, locations, image_eps, groups):
 
 def _range_of(source):
     return UNSEEN if source.ready else source.pixel_range
+
+
+def _of_part(cuts, groups):
+    """The tasks of a part: its patches of each group, and the range of the pixels."""
+    patches = [task(_joined_item, cuts, g) for g in range(len(groups))]
+    return [*patches, task(_joined_range, cuts)]
 
 
 def _joined_item(cuts, g):
