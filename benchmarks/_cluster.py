@@ -20,6 +20,7 @@ from sklearn_kmfeat._core.kmeans import RowStep, lloyd, step_over
 from sklearn_kmfeat._utils.threads import coarse_threads
 from sklearn_kmfeat.dask._cluster import Cluster
 from sklearn_kmfeat.dask._rows import WorkerRows
+from sklearn_kmfeat.dask._source import neighbors
 from sklearn_kmfeat.dask._tasks import task
 
 try:  # a peer that is not among the packages for developers: it brings many
@@ -32,7 +33,7 @@ N_BLOCKS = 8
 
 def bench_cluster(quick):
     """Steps of k-means, encoding, overhead, bytes and computes of blocks."""
-    n_rows, n_centers, repetitions = (50_000, 400, 3) if quick else (200_000, 1600, 5)
+    n_rows, n_centers, repetitions = (50_000, 400, 3) if quick else (200_000, 1600, 4)
     images, origin = cifar10_images(10_000)
     patches = prepared_patches(images, n_rows)
     centers = torch.from_numpy(patches[:: n_rows // n_centers][:n_centers].copy())
@@ -124,10 +125,19 @@ def rows_on(client, rows):
 
 
 def worker_rows(cluster, X):
-    """A dask array as `WorkerRows`."""
+    """A dask array as `WorkerRows`, in parts as a fit would have them."""
     blocks = X.to_delayed().ravel().tolist()
-    parts = cluster.keep_apart([[task(torch.from_numpy, block)] for block in blocks])
-    return WorkerRows(cluster, [part for (part,) in parts], X.chunks[0], X.shape[1], torch.float32)
+    lengths = np.array(X.chunks[0])
+    of_parts = neighbors(lengths, cluster.n_threads)
+    tasks = [[task(joined_blocks, [blocks[b] for b in part])] for part in of_parts]
+    parts = [part for (part,) in cluster.keep_apart(tasks)]
+    lengths = [int(lengths[part].sum()) for part in of_parts]
+    return WorkerRows(cluster, parts, lengths, X.shape[1], torch.float32)
+
+
+def joined_blocks(blocks):
+    """Blocks as one tensor."""
+    return torch.from_numpy(np.concatenate(blocks))
 
 
 def seconds_on(client, X, centers):
