@@ -10,7 +10,7 @@ import torch
 
 from .._utils.fingerprint import checksum, described, joined_checksums
 from .checkpoint_file import rewritten
-from .ranks import Ranks
+from .ranks import ALONE, Ranks
 from .sources import ImageBatches
 
 _FORMAT = "sklearn_kmfeat.DeepClusterEstimator"
@@ -132,7 +132,7 @@ def run_fingerprint(
     batches: ImageBatches,
     shape: tuple[int, int, int],
     n_labels: tuple[int, ...],
-    ranks: Ranks,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """What must be the same for a run to go on from a checkpoint.
 
@@ -148,7 +148,7 @@ def run_fingerprint(
         Height, width and channels of the input of the network.
     n_labels : tuple of int
         Clusters of each classifier.
-    ranks : Ranks
+    ranks : Ranks, default=ALONE
         The processes, each of which reads its share of the images.
 
     Returns

@@ -55,8 +55,8 @@ def joined(distributed: bool, device: Any) -> Iterator[Ranks]:
         return
     resolved, carries = _device_of_process(device)
     with _default_group():
-        group = dist.new_group(backend="cpu:gloo,cuda:nccl" if "cuda" in carries else "gloo")
-        job = Job(group, resolved, carries)
+        backend = "cpu:gloo,cuda:nccl" if "cuda" in carries else "gloo"
+        job = Job(dist.new_group(backend=backend), resolved, carries)
         board = _Board(job)
         try:
             with quiet(not job.is_first):
@@ -68,7 +68,7 @@ def joined(distributed: bool, device: Any) -> Iterator[Ranks]:
             board.write(error)
             raise
         finally:
-            dist.destroy_process_group(group)
+            job.leave()
             board.close()
 
 

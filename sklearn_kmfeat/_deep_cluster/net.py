@@ -38,9 +38,10 @@ from .._utils.generators import drawing, seed_generators
 from .batches import Batches
 from .clustering import uniform_draw
 from .networks import draws_numbers
-from .ranks import Ranks
+from .ranks import ALONE
 from .reassign import reassign
 from .recipe import Purpose
+from .sharing import own_draws
 from .state import restore, state_of
 
 # Rate of a classifier that is made new, beside an optimiser whose own rate means nothing for plain
@@ -74,7 +75,7 @@ class _DeepClusterNet(NeuralNet):
         The processes that learn together; outside a fit always this one alone.
     """
 
-    ranks = Ranks()
+    ranks = ALONE
     _asked_to_stop = False
 
     def __init__(
@@ -198,19 +199,14 @@ class _DeepClusterNet(NeuralNet):
             seed_generators(self.ranks.seed(seed))
         return order
 
-    def own_draws(self):
-        """Inside the block, processes draw different numbers; after it all go on alike."""
-        epoch = len(self.records_) + 1
-        return self.ranks.own_draws(self.recipe.derived_seed(Purpose.OF_RANK, epoch))
-
     # What happens to a batch
 
     def train_step(self, batch, **fit_params):
         """One gradient for both optimisers; skorch would compute one for each."""
         with drawing(_steps_draw(self)), self.ranks.synchronized():
-            return self._train_step(batch, fit_params)
+            return self._together(batch, fit_params)
 
-    def _train_step(self, batch, fit_params):
+    def _together(self, batch, fit_params):
         self._zero_grad_optimizer()
         self._n_in_batch = self.ranks.total(len(batch[1]))
         step = self.train_step_single(batch, **fit_params)
@@ -236,7 +232,7 @@ class _DeepClusterNet(NeuralNet):
         view = self.recipe.augment if self.module_.training else self.recipe.center_crop
         with torch.no_grad(), drawing(True):
             x = view(x).contiguous(memory_format=torch.channels_last)
-        with self._precision():
+        with _precision(self):
             return super().infer(x, **fit_params).float()
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
@@ -244,7 +240,7 @@ class _DeepClusterNet(NeuralNet):
 
         In training, the part that these images have in that of the batch of all processes.
         """
-        with self._precision():
+        with _precision(self):
             logits = self.module_.head(y_pred, y_true.to(y_pred.device))
         labels = self.pseudo_labels_[:, y_true].to(y_pred.device)
         losses = [
@@ -254,12 +250,9 @@ class _DeepClusterNet(NeuralNet):
         loss = torch.stack(losses).mean()
         return loss * (len(y_true) / self._n_in_batch) if training else loss
 
-    def _precision(self):
-        return autocast(self.recipe.precision, torch.device(self.device))
-
     def embeddings(self, dataset: Dataset) -> torch.Tensor:
         """Embeddings (n, d) of all images, on the device, checked; of those of this process."""
-        with self.own_draws():
+        with own_draws(self):
             embeddings = self.forward(dataset, device=self.device)
         if not bool(embeddings.isfinite().all()):
             raise ValueError(f"The network gives embeddings that are not finite: {_SMALLER_STEPS}")
@@ -356,16 +349,15 @@ class _DeepClusterNet(NeuralNet):
         if training:
             self.history.record_batch("train_batch_size", self._n_in_batch)
 
-    def among(self, ranks: Ranks) -> "_DeepClusterNet":
-        """The same net, which embeds together with other processes; all else is shared."""
-        net = object.__new__(type(self))
-        net.__dict__.update(vars(self), ranks=ranks)
-        return net
-
 
 def _unchanged(batch):
     """A batch that the Dataset has put together itself."""
     return batch
+
+
+def _precision(net):
+    """The block in which the network of a net computes."""
+    return autocast(net.recipe.precision, torch.device(net.device))
 
 
 def _steps_draw(net):

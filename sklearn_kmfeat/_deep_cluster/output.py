@@ -13,9 +13,9 @@ from .._utils.generators import seed_generators
 from .computing import computing
 from .joined import joined
 from .layers import SPACES, check_layer, layer_rows
-from .ranks import Ranks
+from .ranks import ALONE
 from .recipe import Purpose
-from .sharing import merge_seen
+from .sharing import among, merge_seen, own_draws
 from .sources import ImageBatches, image_batches
 
 
@@ -63,8 +63,8 @@ def _fitted_net(estimator: Any, X: Any) -> Iterator[tuple[NeuralNet, ImageBatche
         batches, _ = image_batches(source, estimator._input_shape[:2], ranks.device)
         seed_generators(estimator.net_.recipe.derived_seed(Purpose.EMBEDDING))
         # Fewer images than processes are no work to share.
-        net = estimator.net_.among(ranks if len(batches) >= ranks.size else Ranks())
-        with net.own_draws():
+        net = among(estimator.net_, ranks if len(batches) >= ranks.size else ALONE)
+        with own_draws(net):
             yield net, batches
         merge_seen(ranks, source)
         source.seen.end()

@@ -122,6 +122,10 @@ class Ranks:
         memory[index] = rows
 
 
+#: This process alone, outside a fit.
+ALONE = Ranks()
+
+
 class LostProcessError(RuntimeError):
     """Another process of the job has ended."""
 
@@ -134,7 +138,9 @@ def _collective(method):
         try:
             return method(*args)
         except RuntimeError as error:
-            raise LostProcessError("Another process has ended.") from error
+            reason = str(error)
+        # Not from the error, whose frames would hold the group, and with it the connections.
+        raise LostProcessError(reason)
 
     return exchanging
 
@@ -158,6 +164,11 @@ class Job(Ranks):
         super().__init__(device)
         self.group, self.carries = group, carries
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+
+    def leave(self) -> None:
+        """Close all connections."""
+        group, self.group = self.group, None
+        dist.destroy_process_group(group)
 
     def __reduce__(self):
         return Ranks, ()

@@ -18,6 +18,7 @@ from .clustering import (
     spherical_clusters,
     spread,
 )
+from .sharing import own_draws
 
 
 def reassign(
@@ -85,7 +86,7 @@ def _fill_buffers(net, dataset):
     """Show the head a random view of every image."""
     net._set_training(True)
     order = torch.randperm(len(dataset))
-    with net.own_draws(), net.ranks.synchronized():
+    with own_draws(net), net.ranks.synchronized():
         for images, index in net.loader("iterator_train", dataset, lambda: order):
             net.module_.head(net.infer(images), index.to(net.device))
 

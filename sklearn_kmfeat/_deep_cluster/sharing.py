@@ -1,5 +1,6 @@
 """A net whose training several processes share, and one net again after it."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from skorch import NeuralNet
 
 from .._inputs.base import ImageSource
 from .ranks import Ranks
+from .recipe import Purpose
 
 
 def share_out(net: NeuralNet, ranks: Ranks) -> None:
@@ -59,6 +61,19 @@ def whole_state(net: NeuralNet, state: dict[str, Any]) -> dict[str, Any]:
         shares = net.ranks.gather_at_first(module[f"head.{name}"])
         module[f"head.{name}"] = None if shares is None else torch.cat(shares)
     return state | {"module": module}
+
+
+def among(net: NeuralNet, ranks: Ranks) -> NeuralNet:
+    """The same net, which embeds images together with other processes; all else is shared."""
+    other = object.__new__(type(net))
+    other.__dict__.update(vars(net), ranks=ranks)
+    return other
+
+
+def own_draws(net: NeuralNet) -> AbstractContextManager:
+    """Inside the block, processes draw different numbers in an epoch; after it all go on alike."""
+    epoch = len(net.records_) + 1
+    return net.ranks.own_draws(net.recipe.derived_seed(Purpose.OF_RANK, epoch))
 
 
 def check_same(ranks: Ranks, n_images: int) -> None:

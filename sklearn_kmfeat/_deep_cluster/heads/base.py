@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from ..ranks import Ranks
+from ..ranks import ALONE, Ranks
 
 
 class Head(nn.Module, ABC):
@@ -48,7 +48,7 @@ class Head(nn.Module, ABC):
     restarts: ClassVar[bool] = False
     projects: ClassVar[bool] = False
     per_image_buffers: ClassVar[tuple[str, ...]] = ()
-    ranks: Ranks = Ranks()
+    ranks: Ranks = ALONE
 
     def fresh_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that `renew` makes new; none unless the head `restarts`."""
