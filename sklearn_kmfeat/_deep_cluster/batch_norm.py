@@ -103,7 +103,8 @@ class _Normalize(torch.autograd.Function):
         slope = slope * scale
         shape = (1, -1, *[1] * (input.dim() - 2))
         shift = (offset - slope * mean).view(shape)
-        of_input = of_input + (input * slope.view(shape) + shift).to(of_input)
+        # In place: new maps took four times as long.
+        of_input.addcmul_(input, slope.view(shape)).add_(shift)
         given = (of_weight, of_bias) if weight is not None else (None, None)
         return of_input, *given, None, None, None, None, None
 

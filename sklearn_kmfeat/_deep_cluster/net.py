@@ -208,7 +208,8 @@ class _DeepClusterNet(NeuralNet):
 
     def _together(self, batch, fit_params):
         self._zero_grad_optimizer()
-        self._n_in_batch = self.ranks.total(len(batch[1]))
+        # Also where processes that wait here learn that another failed to read its images.
+        self._n_in_batch = int(self.ranks.stack(torch.tensor(len(batch[1]))).sum())
         step = self.train_step_single(batch, **fit_params)
         parameters = [parameter for _, parameter in self.get_all_learnable_params()]
         step["loss"] = self.ranks.add_gradients(parameters, step["loss"])
