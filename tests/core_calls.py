@@ -25,6 +25,7 @@ from sklearn_kmfeat._core import (
     preparation,
     products,
     restarts,
+    rows,
     seeding,
     selection,
     streaming,
@@ -201,6 +202,11 @@ CALLS = {
         lambda sums, before: kmeans.means_of(sums, (sums[:, 0] > 0).long(), before),
         (FILTERS, FILTERS + 1),
     ),
+    "PartsStep": (
+        lambda X, centers: kmeans.PartsStep(rows.OnePart(kmeans.RowStep(X)), False)(centers),
+        (ROWS, FILTERS),
+    ),
+    "step_over": (lambda X, centers: kmeans.step_over(X, kmeans.RowStep)(centers), (ROWS, FILTERS)),
     "kmeans": (both(kmeans.kmeans, **LIMITS), _FEW_AND_MANY),
     "kmeans (far from zero)": (both(kmeans.kmeans, **LIMITS), (ROWS + 9, FILTERS + 9)),
     "lloyd": (
@@ -274,6 +280,8 @@ CALLS = {
         lambda rows: [seeding.is_far_from_zero(each.mean(0), each) for each in (rows, rows + 9)],
         (ROWS,),
     ),
+    "mean_of": (seeding.mean_of, (ROWS,)),
+    "shifted": (rows.shifted, (ROWS, FILTERS[0])),
     "best_of_restarts": (best_of, (ROWS,)),
     "RunningSums": (running_step, (ROWS, FILTERS)),
     **{

@@ -31,6 +31,7 @@ ARROWS = {
     },
     "_to_torch": {"_dictionary", "_deep_cluster", "_cluster_classifier", "_core", "_utils"},
     "displays": {"_cluster_classifier", "metrics", "_inputs", "_utils"},
+    "dask": {"_dictionary", "_deep_cluster", "_inputs", "_core", "_utils"},
     "": {
         "_cluster_classifier",
         "_consensus",

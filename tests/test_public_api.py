@@ -13,6 +13,7 @@ import sklearn_kmfeat
 
 PUBLIC_MODULES = [
     "sklearn_kmfeat",
+    "sklearn_kmfeat.dask",
     "sklearn_kmfeat.datasets",
     "sklearn_kmfeat.displays",
     "sklearn_kmfeat.metrics",

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from .._inputs.arrays import ArraySource
 from .._inputs.base import ImageSource
 from .._inputs.check import check_images, warn_if_flattened
@@ -52,5 +54,5 @@ def in_memory(source: ImageSource, X: Any, size: tuple[int, int] | None) -> Any:
     if size is None:
         return X
     if isinstance(source, ArraySource) and source.shape[:2] == tuple(size):
-        return source.data.reshape(len(source), *source.shape)
+        return np.asarray(source.data[:]).reshape(len(source), *source.shape)
     return resized_images(source.in_size(size), size)

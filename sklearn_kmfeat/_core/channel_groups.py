@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
+from .rows import Rows, in_parts
 from .whitening import CHUNK_BYTES, Moments, row_chunks
 
 # Two channels whose correlation is this close to one, or minus one, count as one.
@@ -62,7 +63,7 @@ def inverse_deviations(moments: Moments, dtype: torch.dtype) -> torch.Tensor:
     return torch.where(varies, variance.rsqrt(), 0.0)
 
 
-def square_similarities(rows: torch.Tensor, chunk_bytes: int = CHUNK_BYTES) -> torch.Tensor:
+def square_similarities(rows: torch.Tensor | Rows, chunk_bytes: int = CHUNK_BYTES) -> torch.Tensor:
     """Correlation of the squares of every two channels, once that pair is whitened.
 
     The measure of Coates & Ng (NIPS 2011). Each pair of channels, scaled to variance
@@ -73,7 +74,7 @@ def square_similarities(rows: torch.Tensor, chunk_bytes: int = CHUNK_BYTES) -> t
 
     Parameters
     ----------
-    rows : tensor of shape (n, C)
+    rows : tensor of shape (n, C), or Rows
         The channels at n places, on any device; summed in float64, a chunk at a time.
     chunk_bytes : int, default=32 MiB
         Of such a chunk.
@@ -84,19 +85,20 @@ def square_similarities(rows: torch.Tensor, chunk_bytes: int = CHUNK_BYTES) -> t
         Symmetric, between -1 and 1, with ones on the diagonal. A channel that does not
         vary has zero with all, itself included.
     """
-    moments = Moments.of(rows, chunk_bytes)
+    rows = in_parts(rows)
+    moments = rows.added(Moments.of, chunk_bytes)
     scale = inverse_deviations(moments, rows.dtype)
     varies = scale > 0
     correlation = scale[:, None] * moments.scatter / moments.count * scale
-    third, second = _product_moments(rows, moments.mean, scale, chunk_bytes)
+    third, second = rows.added(_products, moments.mean, scale, chunk_bytes) / len(rows)
     similarity = _from_product_moments(correlation, third, second)
     similarity = (similarity + similarity.T) / 2  # the products round each half by itself
     similarity.fill_diagonal_(1.0)
     return torch.where(varies[:, None] & varies, similarity, 0.0)
 
 
-def _product_moments(rows, mean, scale, chunk_bytes):
-    """E[z_j^3 z_k] and E[z_j^2 z_k^2] of standardised channels z, two (C, C) matrices."""
+def _products(rows, mean, scale, chunk_bytes):
+    """Sums of z_j^3 z_k and z_j^2 z_k^2 of standardised channels z, a tensor (2, C, C)."""
     device = torch.device("cpu") if rows.device.type == "mps" else rows.device
     mean, scale = mean.to(device), scale.to(device)
     third = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=device)
@@ -106,7 +108,7 @@ def _product_moments(rows, mean, scale, chunk_bytes):
         squares = z * z
         third.addmm_((squares * z).T, z)
         second.addmm_(squares.T, squares)
-    return third.cpu() / len(rows), second.cpu() / len(rows)
+    return torch.stack([third, second]).cpu()
 
 
 def _from_product_moments(correlation, third, second):

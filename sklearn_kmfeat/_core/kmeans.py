@@ -200,7 +200,9 @@ class PartsStep:
         def beside():
             return self.steps.added(_beside_of_step, centers)
 
-        totals = self.steps.added(_sums_of_step, centers, exact)
+        totals = self.steps.added(
+            _sums_of_step, centers, exact, packed=partial(_packed, dtype=centers.dtype)
+        )
         gives_beside = self.looks_beside and not exact
         return replace(totals, worst=worst, beside=beside if gives_beside else None)
 
@@ -224,6 +226,11 @@ def step_over(X: Any, of: Callable[[Any], Step], looks_beside: bool = False) -> 
 
 def _sums_of_step(step, centers, exact):
     return replace(step(centers, exact), worst=None, beside=None)
+
+
+def _packed(sums, dtype):
+    """Sums that travel as the centers do: they are rounded to that anyway, once they are means."""
+    return replace(sums, sums=sums.sums.to(dtype))
 
 
 def _worst_of_step(step, centers, m):

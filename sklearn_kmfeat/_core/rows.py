@@ -43,8 +43,16 @@ class Parts(ABC):
     def each(self, function: Callable, *args: Any) -> list:
         """The results of ``function(part, *args)``, in the order of the parts."""
 
-    def added(self, function: Callable, *args: Any) -> Any:
-        """The sum of the results of ``function(part, *args)``, added in a fixed order."""
+    def added(self, function: Callable, *args: Any, packed: Callable | None = None) -> Any:
+        """The sum of the results of ``function(part, *args)``, added in a fixed order.
+
+        Parameters
+        ----------
+        function, *args
+            As in `each`; the results have a ``+``.
+        packed : callable or None, default=None
+            Makes of a sum one that takes less memory, before it comes here.
+        """
         return reduce(add, self.each(function, *args))
 
     def map_own(self, function: Callable, *args: Any) -> "Parts":
@@ -159,6 +167,11 @@ class OnePart(Rows):
 def in_parts(rows: Any) -> Rows:
     """Rows as they are, or a tensor (n, d) or windows as one part."""
     return rows if isinstance(rows, Rows) else OnePart(rows)
+
+
+def plain(rows: Rows) -> Any:
+    """What one part in memory holds, or rows as they are."""
+    return rows.rows if isinstance(rows, OnePart) else rows
 
 
 def by_part(index: np.ndarray, lengths: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:

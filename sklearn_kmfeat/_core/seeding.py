@@ -142,7 +142,8 @@ def _greedy(left, rows, first, n_rows, rng):
         index = np.concatenate(
             [places + s for (places, _), s in zip(drawn, starts[:-1], strict=True)]
         )[order]
-        candidates = torch.cat([some for _, some in drawn])[torch.from_numpy(order)]
+        candidates = torch.cat([some for _, some in drawn])
+        candidates = candidates[torch.from_numpy(order).to(candidates.device)]
         left, best, totals = _best_candidate(left, candidates, index, rows.lengths)
         chosen.append(int(index[best]))
     return chosen
@@ -185,7 +186,7 @@ def _measured(left, candidates, own):
         torch.minimum(of_part, left.errors[part], out=errors[:, part])
 
     run_in_threads(lambda: measure, range(0, len(X), n_rows), X.device)
-    which, places = map(torch.from_numpy, own)
+    which, places = (torch.from_numpy(some).to(X.device) for some in own)
     errors[which, places] = 0  # of the candidates themselves: rounding may leave more
     return errors
 
@@ -211,7 +212,7 @@ def mean_of(X: torch.Tensor | Rows) -> torch.Tensor:
     """The mean (d,) of all rows."""
     rows = in_parts(X)
     means = zip(rows.each(_mean), rows.lengths, strict=True)
-    return sum(mean * (n / len(rows)) for mean, n in means)
+    return sum(mean * (n / len(rows)) for mean, n in means if n)  # of no rows it is NaN
 
 
 def is_far_from_zero(offset: torch.Tensor, X: torch.Tensor | Rows) -> bool:

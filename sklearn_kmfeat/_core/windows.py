@@ -1,6 +1,7 @@
 """Windows over which filters slide while they learn."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,6 +79,23 @@ class Windows:
             self.norms[index],
             self.largest[index],
             self.tile_bytes,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Windows"]) -> "Windows":
+        """Windows of several parts, one after the other."""
+        first = parts[0]
+        divisors = None
+        if first.divisors is not None:
+            divisors = torch.cat([part.divisors for part in parts], -1)
+        return cls(
+            torch.cat([part.pixels for part in parts], -1),
+            first.patch_size,
+            first.preparation,
+            divisors,
+            torch.cat([part.norms for part in parts]),
+            torch.cat([part.largest for part in parts]),
+            first.tile_bytes,
         )
 
     @property

@@ -122,6 +122,8 @@ class PatchDictionary(
     _sample_size_name = "patch_size"
     _expects_images = False
     _takes_maps = False
+    #: Whether `sklearn_kmfeat.dask.fit` takes it.
+    _fits_blocks = True
 
     @abstractmethod
     def _learner(self, chosen: Mapping[str, Any]) -> DictionaryLearner:

@@ -145,6 +145,8 @@ class ChannelConnections(Versioned, BaseEstimator):
 
     #: Of a first layer, which may look like images with channels first.
     _takes_maps = True
+    #: Whether `sklearn_kmfeat.dask.fit` takes it.
+    _fits_blocks = True
     _parameter_constraints = {
         "n_groups": [POSITIVE_INT],
         "group_size": [POSITIVE_INT],

@@ -3,6 +3,7 @@
 from numbers import Real
 from typing import Any, Self
 
+import torch
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -109,7 +110,9 @@ def image_variance(source: ImageSource) -> ContrastVariance:
     """The variance of the pixels of each image (ddof=1), of all images together."""
     if source.known_variance is not None:
         return source.known_variance
-    variance = ContrastVariance()
-    for _, batch in source.batches(images_per_batch(source)):
-        variance += ContrastVariance.of(batch.flatten(1))
-    return variance
+    return source.added(variance_of_images, images_per_batch(source), ContrastVariance())
+
+
+def variance_of_images(images: torch.Tensor) -> ContrastVariance:
+    """That of a batch (n, H, W, C)."""
+    return ContrastVariance.of(images.flatten(1))

@@ -18,11 +18,12 @@ from .._core.gain_shape import GainStep, spherical
 from .._core.init import DIRECTION_SEEDINGS, MANY, ROW_SEEDINGS, SEEDINGS
 from .._core.kmeans import MOMENTUM, Dictionary, RowStep, Step, kmeans, patch_dictionary
 from .._core.preparation import Preparation
+from .._core.rows import in_parts, plain
 from .._core.streaming import RunningSums
 from .._core.windows import Windows
 
-#: From patches (m, d), prepared in place, to what was done to them.
-Prepare = Callable[[torch.Tensor], Preparation]
+#: From patches, which may be changed, to prepared ones and what was done to them.
+Prepare = Callable[[Any], tuple[Any, Preparation]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class DictionaryLearner(ABC):
     The contract for a new one, which is one class and one entry in `LEARNERS`:
 
     * `prepare` makes samples of what was drawn from the images; here they are the prepared
-      patches themselves. Samples have a length, a device, and parts at int64 tensors.
+      patches themselves. Samples have a length, a device, and parts at int64 tensors. Those that
+      lie on several machines are `Rows`, which all functions of the core take for a tensor.
     * `start` and `fit` are called for every restart, `fit` with a callback after each iteration
       that stops by answering true. Neither changes the samples.
     * `update` adds one more batch of samples to all before it. It needs a `step`, and what the
@@ -68,9 +70,9 @@ class DictionaryLearner(ABC):
         """How k-means iterates, and until when."""
         return {"max_iter": self.max_iter, "tol": self.tol, "momentum": MOMENTUM}
 
-    def prepare(self, drawn: torch.Tensor, prepare: Prepare) -> tuple[Any, Preparation]:
+    def prepare(self, drawn: Any, prepare: Prepare) -> tuple[Any, Preparation]:
         """Samples from rows (n, d), which may be changed, and how they were prepared."""
-        return drawn, prepare(drawn)
+        return prepare(drawn)
 
     def start(self, samples: Any, rng: np.random.RandomState) -> torch.Tensor:
         """Centers (k, d) to start from."""
@@ -213,27 +215,29 @@ class Convolutional(Spherical):
 
     patch_size: tuple[int, int] = (1, 1)
 
+    @property
+    def in_windows(self) -> bool:
+        """Whether samples are windows in which a patch has several places."""
+        return self.sample_size != self.patch_size
+
     def prepare(self, drawn, prepare):
-        if self.sample_size == self.patch_size:
+        if not self.in_windows:
             return super().prepare(drawn, prepare)
-        (height, width), (h, w), n = self.sample_size, self.patch_size, len(drawn)
-        pixels = drawn.T.contiguous().view(height, width, -1, n)
+        pixels = in_parts(drawn).map(_pixels_of_windows, self.sample_size)
         del drawn  # the caller keeps none: half the memory from here on
-        top, left = (height - h) // 2, (width - w) // 2
-        middle = pixels[top : top + h, left : left + w].permute(3, 0, 1, 2)
-        # A copy, never a view: they are prepared in place.
-        middle = middle.clone(memory_format=torch.contiguous_format).flatten(1)
-        preparation = prepare(middle)
-        return Windows.of(pixels, self.patch_size, preparation), preparation
+        _, preparation = prepare(plain(pixels.map(_middle_patches, self.patch_size)))
+        windows = pixels.map_own(Windows.of, self.patch_size, preparation)
+        return plain(windows), preparation
 
     def start(self, samples, rng):
-        if isinstance(samples, Windows):
+        if self.in_windows:
             by_energy = self.init in DIRECTION_SEEDINGS
-            samples = samples.at(samples.largest) if by_energy else samples.middle_patches()
+            patches = _largest_patches if by_energy else Windows.middle_patches
+            samples = plain(in_parts(samples).map(patches))
         return super().start(samples, rng)
 
     def fit(self, samples, centers, on_iteration):
-        if isinstance(samples, Windows):
+        if self.in_windows:
             return convolutional(samples, centers, **self.limits, on_iteration=on_iteration)
         dictionary = super().fit(samples, centers, on_iteration)
         return dictionary._replace(offset_counts=_one_offset(samples))
@@ -245,7 +249,25 @@ class Convolutional(Spherical):
         return after, dictionary
 
     def step(self, samples):
-        return WindowStep(samples) if isinstance(samples, Windows) else GainStep(samples)
+        return WindowStep(samples) if self.in_windows else GainStep(samples)
+
+
+def _pixels_of_windows(rows, size):
+    """Windows (H, W, C, n) from rows (n, H * W * C)."""
+    return rows.T.contiguous().view(*size, -1, len(rows))
+
+
+def _middle_patches(pixels, size):
+    """The patches (n, d) in the middle of windows (H, W, C, n)."""
+    (height, width), (h, w) = pixels.shape[:2], size
+    top, left = (height - h) // 2, (width - w) // 2
+    middle = pixels[top : top + h, left : left + w].permute(3, 0, 1, 2)
+    # A copy, never a view: they are prepared in place.
+    return middle.clone(memory_format=torch.contiguous_format).flatten(1)
+
+
+def _largest_patches(windows):
+    return windows.at(windows.largest)
 
 
 def _one_offset(samples):

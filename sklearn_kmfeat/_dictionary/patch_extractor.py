@@ -83,6 +83,8 @@ class PatchExtractor(
     True
     """
 
+    #: Whether `sklearn_kmfeat.dask.fit` takes it.
+    _fits_blocks = True
     _parameter_constraints = {
         "patch_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
         "stride": [Interval(Integral, 1, None, closed="left"), tuple, list],
@@ -166,12 +168,19 @@ class PatchExtractor(
         """
         check_is_fitted(self)
         images = check_images(self, X, image_shape=self.image_shape, reset=False)
+        return in_container(self, self._cut(images, self._locations(images)))
+
+    def _locations(self, images):
+        """Which patches of each image are cut, a list of int arrays."""
         grid = patch_grid(self.patch_size, self.stride, images)
         rng = check_random_state(self.random_state)
         available = grid.n_locations(images.sizes)
-        locations = draw_locations(available, self._counts(available, rng), rng)
+        return draw_locations(available, self._counts(available, rng), rng)
+
+    def _cut(self, images, locations):
+        grid = patch_grid(self.patch_size, self.stride, images)
         [patches] = cut_patches(images, grid, locations, torch.device("cpu"))
-        return in_container(self, patches.numpy().astype(self._dtype, copy=False))
+        return patches.numpy().astype(self._dtype, copy=False)
 
     def _counts(self, available, rng):
         if self.n_patches is not None:

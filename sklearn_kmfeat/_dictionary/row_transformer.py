@@ -30,6 +30,9 @@ class RowTransformer(Versioned, OneToOneFeatureMixin, TransformerMixin, BaseEsti
     (n, d) that is.
     """
 
+    #: Whether `sklearn_kmfeat.dask.fit` takes it.
+    _fits_blocks = True
+
     @abstractmethod
     def transform(self, X: Any) -> Any:
         """Transform each image."""

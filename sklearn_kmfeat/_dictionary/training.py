@@ -17,6 +17,7 @@ from .._core.kmeans import Dictionary
 from .._core.mirror import with_mirrored
 from .._core.preparation import Preparation
 from .._core.restarts import best_of_restarts
+from .._core.rows import in_parts, plain
 from .._core.whitening import Moments, check_size
 from .._inputs.base import ImageSource
 from .._inputs.sampling import (
@@ -26,6 +27,7 @@ from .._inputs.sampling import (
     images_per_batch,
     patch_grid,
 )
+from .._inputs.spread import SpreadSource
 from .._utils.memory import working_memory
 from .._utils.progress import FitProgress
 from .contrast_normalizer import image_variance
@@ -195,6 +197,8 @@ class Training:
 
     @staticmethod
     def _n_batches(source, counts):
+        if isinstance(source, SpreadSource):
+            return source.n_blocks
         if source.shape is None:
             return None
         return -(-np.count_nonzero(counts) // images_per_batch(source)(source.shape[:2]))
@@ -243,7 +247,7 @@ class Training:
 
 
 class _FittedPreparation:
-    """Fits contrast and whitening to patches, prepares them in place, and keeps what was fitted.
+    """Fits contrast and whitening to patches, prepares them, and keeps what was fitted.
 
     Parameters
     ----------
@@ -260,17 +264,17 @@ class _FittedPreparation:
         self.moments = moments
         self.whitener = None
 
-    def __call__(self, patches: torch.Tensor) -> Preparation:
-        training, eps = self.training, None
+    def __call__(self, patches: Any) -> tuple[Any, Preparation]:
+        training, eps, rows = self.training, None, in_parts(patches)
         if training.contrast == "patch":
             if self.contrast_eps is None:
-                self.contrast_eps = training._resolved_eps(lambda: ContrastVariance.of(patches))
+                self.contrast_eps = training._resolved_eps(lambda: rows.added(ContrastVariance.of))
             eps = self.contrast_eps
         preparation = Preparation(eps)
-        preparation.apply_(patches)
+        rows = rows.map_own(_prepared, preparation)
         if training.whiten_eps is None:
-            return preparation
-        moments = Moments.of(patches)
+            return plain(rows), preparation
+        moments = rows.added(Moments.of)
         if training.mirror is not None:
             moments = with_mirrored(moments, training.mirror)
         moments = moments if self.moments is None else self.moments + moments
@@ -278,5 +282,9 @@ class _FittedPreparation:
             moments, training.whiten_eps, zero_sum=True if eps is not None else None
         )
         whitening = self.whitener._whitening
-        whitening.apply(patches, out=patches)
-        return preparation._replace(whitening=whitening)
+        rows = rows.map_own(_prepared, Preparation(None, whitening))
+        return plain(rows), preparation._replace(whitening=whitening)
+
+
+def _prepared(patches, preparation):
+    return preparation.apply_(patches)

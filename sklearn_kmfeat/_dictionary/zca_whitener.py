@@ -124,8 +124,7 @@ class ZCAWhitener(RowTransformer):
         if source.shape is None:
             raise ValueError(f"{type(self).__name__} needs rows or images of one size.")
         moments = before or Moments.zero(source.n_features)
-        for _, batch in source.batches(images_per_batch(source)):
-            moments += Moments.of(batch.flatten(1))
+        moments = source.added(_moments_of_images, images_per_batch(source), moments)
         fitted = _fitted(moments, self.eps)
         if before is None:
             set_fitted(self, X, source, fitted)
@@ -204,6 +203,10 @@ class ZCAWhitener(RowTransformer):
         """
         check_is_fitted(self)
         return self._map(X, self._whitening.invert, back=True)
+
+
+def _moments_of_images(images):
+    return Moments.of(images.flatten(1))
 
 
 def _fitted(moments, eps, zero_sum=None):

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -217,6 +218,29 @@ class ImageSource(ABC):
                     "writable=True."
                 )
         self.seen.end()
+
+    def added(
+        self,
+        function: Callable[[torch.Tensor], Any],
+        n_images: Callable[[tuple[int, int]], int],
+        total: Any,
+    ) -> Any:
+        """What a function of images (n, H, W, C) gives for all batches, added to a first value.
+
+        A source whose images lie on several machines computes it there.
+
+        Parameters
+        ----------
+        function : callable
+            To values with a ``+``, the same for any division in batches.
+        n_images : callable
+            As in `batches`.
+        total : object
+            What the first is added to.
+        """
+        for _, images in self.batches(n_images):
+            total = total + function(images)
+        return total
 
     def _batch_indices(self, n_images, members):
         if self.shape is not None and members is None:

@@ -15,6 +15,7 @@ from .lists import is_list_of_images, list_source
 from .pixel_range import remembered, watch_range
 from .refused import refuse
 from .request import Request
+from .spread import is_spread, spread_source
 from .stored import is_stored, stored_source
 from .torch_dataset import dataset_source, is_dataset
 from .values import SCAN_BYTES, numpy_dtype
@@ -37,6 +38,7 @@ class Form(NamedTuple):
 
 #: The forms of X; the first that accepts it counts. Everything else is taken for an array.
 FORMS = {
+    "on several machines": Form(is_spread, spread_source),
     "image files": Form(is_files, files_source),
     "torch Dataset": Form(is_dataset, dataset_source),
     "Pillow images": Form(is_pillow_images, pillow_source),
@@ -88,7 +90,7 @@ def check_images(
     ValueError, TypeError
         With what was expected and what came.
     """
-    shape = _checked_image_shape(image_shape)
+    shape = checked_image_shape(image_shape)
     request = Request(estimator, shape, reset, needs_sizes, scan_bytes, image_contrast)
     refuse(X, request.name)
     make = next((form.source for form in FORMS.values() if form.accepts(X)), array_source)
@@ -188,7 +190,8 @@ def _check_same_kind(estimator, source, needs_sizes):
     raise ValueError(f"X has images of shape {got}, but {name} was fitted on shape {expected}.")
 
 
-def _checked_image_shape(image_shape):
+def checked_image_shape(image_shape: Any) -> tuple[int, int, int] | None:
+    """The parameter `image_shape` of an estimator as (H, W, C), or None."""
     if image_shape is None:
         return None
     shape = tuple(image_shape)

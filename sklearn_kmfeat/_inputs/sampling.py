@@ -9,10 +9,12 @@ from sklearn.utils.random import sample_without_replacement
 
 from .._core.contrast import contrast_normalize
 from .._core.patches import PatchGrid, patches_at
+from .._core.rows import Rows
 from .._utils.memory import read_bytes
 from .._utils.tensors import shared_tensor
 from .._utils.validation import as_pair
 from .base import ImageSource
+from .spread import SpreadSource
 
 
 def patch_grid(
@@ -104,7 +106,7 @@ def cut_patches(
     groups: Sequence[np.ndarray | None] = (None,),
     on_batch: Callable[[], Any] | None = None,
     batch_bytes: int | None = None,
-) -> list[torch.Tensor]:
+) -> list[torch.Tensor] | list[Rows]:
     """The patches at given locations; each image is read once.
 
     Parameters
@@ -126,8 +128,11 @@ def cut_patches(
     Returns
     -------
     list of tensor of shape (number of locations, h * w * channels of the group)
-        One of each group, in the order of the images.
+        One of each group, in the order of the images. Rows, where the images lie on several
+        machines: these patches stay there.
     """
+    if isinstance(source, SpreadSource):
+        return source.cut(grid, locations, image_eps=image_eps, groups=groups, on_batch=on_batch)
     counts = np.array([len(places) for places in locations])
     ends = np.cumsum(counts)
     area = grid.size[0] * grid.size[1]

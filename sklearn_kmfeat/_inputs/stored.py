@@ -9,9 +9,10 @@ import torch
 from scipy.sparse import issparse
 
 from .._core.contrast import ContrastVariance
+from .._utils.warn import warn
 from .arrays import ArraySource, shape_of_images
 from .request import Request, check_dtype
-from .values import UNSEEN, ValueRange, checked_range
+from .values import UNSEEN, ValueRange, checked_range, parts_of_chunks
 
 # From this share of the rows between the first and the last on, all of them are read at once, in
 # at most four times the memory: h5py reads a list of rows one by one.
@@ -27,8 +28,8 @@ class StoredSource(ArraySource):
     ----------
     data, shape, ready, values
         As in `ArraySource`. For values that were not looked at, they are as they are read.
-    n_in_chunk : int, default=1
-        Images in a chunk.
+    ends : increasing int array or None, default=None
+        Where chunks end, the last of them with the array; None: each image is one.
     """
 
     def __init__(
@@ -37,10 +38,10 @@ class StoredSource(ArraySource):
         shape: tuple[int, int, int],
         ready: bool = False,
         values: ValueRange = UNSEEN,
-        n_in_chunk: int = 1,
+        ends: np.ndarray | None = None,
     ):
         super().__init__(data, shape, ready, values)
-        self.n_in_chunk = n_in_chunk
+        self.ends = np.arange(1, len(self) + 1) if ends is None else ends
         self.seen_when_read = not values.known
 
     def read(self, index, writable=False):
@@ -61,10 +62,10 @@ class StoredSource(ArraySource):
 
     def _piece(self, rows, first, last):
         """Where a piece of the array begins that holds certain rows, and the piece."""
-        size = self.n_in_chunk
-        if first // size == (last - 1) // size:
-            start = first // size * size
-            return start, np.asarray(self.data[start : min(start + size, len(self))])
+        chunk = np.searchsorted(self.ends, first, side="right")
+        if last <= self.ends[chunk]:
+            start = int(self.ends[chunk - 1]) if chunk else 0
+            return start, np.asarray(self.data[start : int(self.ends[chunk])])
         if len(rows) >= _DENSE * (last - first):
             return first, np.asarray(self.data[first:last])
         # Not a range of rows: exactly these, which no other index shares.
@@ -72,10 +73,8 @@ class StoredSource(ArraySource):
 
     def _batch_indices(self, n_images, members):
         """Batches that end where chunks do."""
-        step, size = n_images(self.shape[:2]), self.n_in_chunk
-        window = max(step // size, 1) * size
-        for start in range(0, len(self), window):
-            stop = min(start + window, len(self))
+        step = n_images(self.shape[:2])
+        for start, stop in parts_of_chunks(len(self), step, self.ends):
             if members is None:
                 for first in range(start, stop, step):
                     yield slice(first, min(first + step, stop))
@@ -108,10 +107,12 @@ def is_stored(X: Any) -> bool:
 def stored_source(X: Any, request: Request) -> StoredSource:
     """The source of an array that is not in memory."""
     check_dtype(request, X.dtype)
+    if is_lazy(X):
+        _check_lazy(X, request)
     shape, ready = shape_of_images(X, request)
-    size = _rows_in_chunk(X)
+    ends = _ends_of_chunks(X)
     if not request.reset:
-        return StoredSource(X, shape, ready, n_in_chunk=size)
+        return StoredSource(X, shape, ready, ends=ends)
     variances = []
 
     def note(block):
@@ -119,21 +120,54 @@ def stored_source(X: Any, request: Request) -> StoredSource:
         variances.append(ContrastVariance.of(rows))
 
     on_block = note if request.image_contrast else None
-    values = checked_range(X, "Input X", request.scan_bytes, multiple=size, on_block=on_block)
-    source = StoredSource(X, shape, ready, values, size)
+    values = checked_range(X, "Input X", request.scan_bytes, ends=ends, on_block=on_block)
+    source = StoredSource(X, shape, ready, values, ends)
     source.known_variance = sum(variances[1:], variances[0]) if variances else None
     return source
 
 
-def _rows_in_chunk(X):
-    """Images in a chunk: of zarr, h5py and dask, and of the file behind xarray's array."""
-    chunks = getattr(X, "chunks", None)
+def is_lazy(X: Any) -> bool:
+    """Whether X is a dask array, or one of xarray's that holds one; dask is not imported."""
+    # dask's own protocol; what may hold an array of dask, but does not, gives None.
+    graph = getattr(X, "__dask_graph__", None)
+    return graph is not None and graph() is not None
+
+
+def _check_lazy(X, request):
+    """Refuse blocks of unknown length, and name what works where the blocks are."""
+    if np.isnan(X.shape).any():
+        raise ValueError(
+            f"X is a dask array of shape {X.shape}, whose blocks have an unknown length: call "
+            "X.compute_chunk_sizes() before."
+        )
+    estimator = request.estimator
+    method = "transform" if hasattr(estimator, "transform") else "predict"
+    if request.reset:
+        method = "fit" if getattr(estimator, "_fits_blocks", False) else None
+    array = "X.data" if hasattr(X, "dims") else "X"
+    faster = "With memory for all of it, X.compute() is faster."
+    if method is not None:
+        faster = f"sklearn_kmfeat.dask.{method}(estimator, {array}) computes where its blocks are."
+    warn(
+        f"X is a dask array, which {request.name} reads through this process, a batch at a time. "
+        f"{faster}"
+    )
+
+
+def _ends_of_chunks(X):
+    """Where chunks of images end: of zarr, h5py and dask, and of the file behind xarray's array.
+
+    None where there are none.
+    """
+    n, chunks = X.shape[0], getattr(X, "chunks", None)
     if chunks is None and hasattr(X, "dims"):
         stored = getattr(X, "encoding", {})
         chunks = stored.get("chunks") or stored.get("chunksizes")
     if not isinstance(chunks, tuple | list) or not len(chunks):
-        return 1
+        return None
     first = chunks[0]
     if isinstance(first, tuple | list):
-        first = max(first)
-    return int(first) if isinstance(first, Integral) and first > 0 else 1
+        return np.unique(np.cumsum(first))  # blocks without images end where others do
+    if not isinstance(first, Integral) or first < 1:
+        return None
+    return np.minimum(np.arange(first, n + first, first), n)

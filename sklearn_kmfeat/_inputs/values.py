@@ -1,6 +1,6 @@
 """The values of images: whether they are finite, and in which dtype they can be computed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +75,7 @@ class NotFiniteError(ValueError):
 def value_range(
     data: Any,
     scan_bytes: int = SCAN_BYTES,
-    multiple: int = 1,
+    ends: np.ndarray | None = None,
     on_block: Callable[[np.ndarray], None] | None = None,
 ) -> ValueRange:
     """The range of an array of images, looked through a part at a time.
@@ -85,8 +85,8 @@ def value_range(
     data : array of shape (n, ...)
         In memory or on disk. Bytes are not looked at.
     scan_bytes : int, default=64 MiB
-    multiple : int, default=1
-        Parts are a multiple of so many images long, if that takes more memory, too.
+    ends : increasing int array or None, default=None
+        Where chunks end. Parts are whole chunks, if that takes more memory, too.
     on_block : callable or None, default=None
         Called with each part that is read.
 
@@ -103,10 +103,9 @@ def value_range(
     if not data.shape[0] or dtype.itemsize == 1:
         return UNSEEN
     row_bytes = max(1, int(np.prod(data.shape[1:])) * dtype.itemsize)
-    step = max(1, scan_bytes // row_bytes // multiple) * multiple
     ranges = None
-    for start in range(0, data.shape[0], step):
-        block = np.asarray(data[start : start + step])
+    for start, stop in parts_of_chunks(data.shape[0], max(1, scan_bytes // row_bytes), ends):
+        block = np.asarray(data[start:stop])
         low, high = block.min(), block.max()
         if not (np.isfinite(low) and np.isfinite(high)):
             first = np.unravel_index(np.argmin(np.isfinite(block)), block.shape)
@@ -117,6 +116,27 @@ def value_range(
         if on_block is not None:
             on_block(block)
     return ranges
+
+
+def parts_of_chunks(n: int, step: int, ends: np.ndarray | None = None) -> Iterator[tuple[int, int]]:
+    """Where parts of `n` images begin and end.
+
+    Parameters
+    ----------
+    n, step : int
+        Images in all, and at most in a part.
+    ends : increasing int array or None, default=None
+        Where chunks end, the last of them at `n`. Parts are whole chunks, at least one.
+    """
+    start = 0
+    while start < n:
+        stop = min(start + step, n)
+        if ends is not None:
+            next_end = np.searchsorted(ends, start, side="right")
+            last = np.searchsorted(ends, stop, side="right") - 1
+            stop = int(ends[max(next_end, last)])
+        yield start, stop
+        start = stop
 
 
 def checked_range(

@@ -25,16 +25,22 @@ _THIS_THREAD = threading.local()
 
 
 @contextmanager
-def coarse_threads() -> Iterator[None]:
+def coarse_threads(n: int | None = None) -> Iterator[None]:
     """Inside the block, torch computes on one thread, and `in_threads` on as many as torch had.
 
     So nothing depends on how torch divides its work. The numbers are those of the calling thread
     alone, and put back at the end. Where this build of torch has no such numbers, nothing changes.
+
+    Parameters
+    ----------
+    n : int or None, default=None
+        Threads of `in_threads`; None: as many as torch had. Inside another such block, those of
+        the outer one.
     """
     if _asked() is not None or _setters() is None:
         yield
         return
-    asked, back = _Asked(n_threads()), _way_back()
+    asked, back = _Asked(n_threads() if n is None else n), _way_back()
     try:
         _THIS_THREAD.asked = weakref.ref(asked)
         _on_one_thread()

@@ -71,7 +71,7 @@ def test_the_contract(name):
     make, sizes = CONTRACT[name]
     learner = make(**({"n_centers": 4, "sample_size": (3, 3), "max_iter": 3} | sizes))
     drawn = torch.rand(50, 9, generator=torch.manual_seed(0), dtype=torch.float64)
-    samples, preparation = learner.prepare(drawn.clone(), lambda rows: Preparation())
+    samples, preparation = learner.prepare(drawn.clone(), lambda rows: (rows, Preparation()))
     assert len(samples) == 50
     pixels = samples.pixels if isinstance(samples, Windows) else samples
     before = pixels.clone()

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+import dask.array as da
 import h5py
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 
 from on_disk import OnDisk
-from sklearn_kmfeat import KMeansFilterLearner
+from sklearn_kmfeat import ConsensusClusterer, KMeansFilterLearner
 from sklearn_kmfeat._inputs.check import check_images
 from sklearn_kmfeat._inputs.stored import StoredSource
 from small import ESTIMATORS, assert_same_fit
@@ -123,6 +124,10 @@ class InChunks(OnDisk):
         return super().__getitem__(index)
 
 
+def ends_of(chunk, n=30):
+    return np.array([*range(chunk, n, chunk), n])
+
+
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 @pytest.mark.parametrize("chunk", [1, 2, 7, 30, 100])
 @pytest.mark.parametrize("n_patches", [6, 40, 4000])
@@ -148,7 +153,7 @@ def test_a_chunk_is_read_once_in_transform_and_twice_in_fit(
 @pytest.mark.parametrize("some", [None, [0, 1, 2, 8, 9, 10, 11, 29], [3], list(range(0, 30, 2))])
 def test_batches_end_where_chunks_do(images, step, chunk, some):
     X = InChunks(images, chunk, most=max(step, min(chunk, 30)))
-    source = StoredSource(X, images.shape[1:], n_in_chunk=chunk)
+    source = StoredSource(X, images.shape[1:], ends=ends_of(chunk))
     members = None if some is None else np.array(some)
     seen = []
     for index, batch in source.batches(lambda size: step, members):
@@ -161,7 +166,7 @@ def test_batches_end_where_chunks_do(images, step, chunk, some):
 
 
 def test_any_index(images):
-    source = StoredSource(InChunks(images), images.shape[1:], n_in_chunk=CHUNK)
+    source = StoredSource(InChunks(images), images.shape[1:], ends=ends_of(CHUNK))
     for index in (slice(3, 20), np.array([2]), np.array([1, 4, 25]), np.arange(5, 29)):
         np.testing.assert_array_equal(source.read(index).numpy(), images[index])
 
@@ -191,3 +196,83 @@ def test_what_is_no_image(tmp_path, images):
         check_images(KMeansFilterLearner(), in_zarr(np.moveaxis(images, -1, 1), tmp_path))
     with pytest.raises(ValueError, match=r"X\[np\.newaxis\]"):
         check_images(KMeansFilterLearner(), in_zarr(images[0], tmp_path))
+
+
+UNEVEN = ((8, 0, 5, 1, 9, 7), -1, -1, -1)
+
+
+def in_dask(X, chunks):
+    """A dask array, and a list that grows with each block that is computed."""
+    computed = []
+
+    def note(block, block_info):
+        computed.append(block_info[0]["chunk-location"])
+        return block
+
+    blocks = da.from_array(X, chunks=chunks).map_blocks(note, dtype=X.dtype, meta=X[:0])
+    return blocks, computed
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("chunks", [UNEVEN, (7, 10, -1, 2)])
+@pytest.mark.parametrize("estimator", ESTIMATORS[:6], ids=lambda each: type(each).__name__)
+def test_a_block_of_dask_is_computed_once_in_transform_and_twice_in_fit(
+    estimator, chunks, dtype, images
+):
+    images = images.astype(dtype)
+    learner, expected = clone(estimator), clone(estimator).fit(images)
+    X, computed = in_dask(images, chunks)
+    name = type(learner).__name__
+    with pytest.warns(UserWarning, match=f"dask array, which {name} reads .*fit\\(") as caught:
+        learner.fit(X)
+    assert [warning.filename for warning in caught] == [__file__]
+    contrast_of_images = name in ("ContrastNormalizer", "BagOfPatches")
+    most = 2 if dtype == "f4" or contrast_of_images else 1
+    assert max(map(computed.count, computed), default=0) <= most
+    computed.clear()
+    with pytest.warns(
+        UserWarning, match=r"sklearn_kmfeat\.dask\.transform\(estimator, X\)"
+    ) as caught:
+        found = learner.transform(X)
+    assert len(caught) == 1
+    np.testing.assert_allclose(found, expected.transform(images), rtol=1e-5, atol=1e-5)
+    assert len(computed) == len(set(computed))
+
+
+def test_dask_in_other_estimators(images):
+    X, _ = in_dask(images, UNEVEN)
+    network = ESTIMATORS[-1]
+    with pytest.warns(UserWarning, match=r"DeepClusterEstimator reads .* X\.compute\(\) is faster"):
+        found = clone(network).fit(X)
+    with pytest.warns(UserWarning, match="read"):
+        labels = found.predict(X)
+    np.testing.assert_array_equal(labels, clone(network).fit(images).labels_)
+    consensus = ConsensusClusterer(2, n_runs=2, random_state=0)
+    expected = clone(consensus).fit(images)
+    with pytest.warns(UserWarning, match=r"ConsensusClusterer reads .* X\.compute\(\)"):
+        consensus.fit(X)
+    with pytest.warns(UserWarning, match=r"sklearn_kmfeat\.dask\.predict\(estimator, X\)"):
+        labels = consensus.predict(X)
+    np.testing.assert_array_equal(labels, expected.labels_)
+
+
+def test_dask_inside_xarray(images):
+    blocks = da.from_array(images, chunks=7)
+    with pytest.warns(UserWarning, match=r"sklearn_kmfeat\.dask\.fit\(estimator, X\.data\)"):
+        ESTIMATORS[3].fit(xr.DataArray(blocks, dims=("image", "y", "x", "band")))
+
+
+def test_blocks_of_unknown_length(images):
+    X = da.from_array(images, chunks=7)
+    X = X[da.ones(30, chunks=7, dtype=bool)]
+    with pytest.raises(ValueError, match=r"unknown length: call X\.compute_chunk_sizes\(\)"):
+        KMeansFilterLearner().fit(X)
+
+
+@pytest.mark.parametrize("kind", [in_zarr, in_h5py])
+def test_consensus_of_stored_images(kind, images, tmp_path):
+    consensus = ConsensusClusterer(2, n_runs=2, random_state=0)
+    expected = clone(consensus).fit(images)
+    found = consensus.fit(kind(images, tmp_path))
+    np.testing.assert_array_equal(found.labels_, expected.labels_)
+    np.testing.assert_array_equal(found.predict(kind(images, tmp_path)), expected.labels_)

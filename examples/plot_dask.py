@@ -1,0 +1,105 @@
+"""
+==============================================
+Images that outgrow memory: from zarr, by Dask
+==============================================
+
+Images lie in a zarr array on disk, in chunks. Filters are learned where the chunks are read,
+features go back to disk, and a classifier learns from them one block at a time. At no time is more
+in memory than the patches that k-means sees, and one block for each thread. The same lines run on
+one machine, as here, and on the workers of a cluster.
+"""
+
+# %%
+# Images on disk
+# --------------
+#
+# Two thousand photographs stand for two million. A chunk is what one task reads: some hundred
+# images of this size, so that a block with its features takes a few tens of megabytes.
+
+import tempfile
+from pathlib import Path
+
+import dask.array as da
+import matplotlib.pyplot as plt
+import numpy as np
+import zarr
+from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from sklearn_kmfeat import KMeansFilterLearner
+from sklearn_kmfeat import dask as kd
+from sklearn_kmfeat.datasets import load_cifar10_sample
+from sklearn_kmfeat.displays import FilterDisplay
+
+photos, labels = load_cifar10_sample(return_X_y=True)
+folder = Path(tempfile.mkdtemp())
+stored = zarr.create_array(
+    store=str(folder / "images.zarr"), shape=photos.shape, chunks=(250, 32, 32, 3), dtype="uint8"
+)
+stored[:] = photos
+
+# %%
+# Filters
+# -------
+#
+# Without a cluster Dask works in threads. On a cluster, or with processes on this machine, one line
+# comes before: ``client = distributed.Client("tcp://scheduler:8786")``, or
+# ``distributed.Client()``.
+
+images = da.from_zarr(folder / "images.zarr")
+train, test = images[:1500], images[1500:]
+learner = KMeansFilterLearner(64, n_patches=20_000, max_iter=10, random_state=0)
+kd.fit(learner, train)
+
+FilterDisplay(learner.filters_).plot()
+plt.show()
+
+# %%
+# Features, to disk and back
+# --------------------------
+#
+# :func:`sklearn_kmfeat.dask.transform` gives an array that is computed when it is needed, here
+# while it is written. The learner is an ordinary one: it could have been fitted without Dask, too.
+
+features = kd.transform(learner, images)
+print(features)
+features.to_zarr(folder / "features.zarr")
+features = da.from_zarr(folder / "features.zarr")
+
+# %%
+# A classifier, one block at a time
+# ---------------------------------
+#
+# Whatever has `partial_fit` takes one block after the other: first the means and deviations, then
+# the classifier, which goes over all blocks several times.
+
+
+def blocks_of(features, labels):
+    """Each block of the features in memory, with its labels."""
+    stop = 0
+    for block in features.blocks:
+        start, stop = stop, stop + len(block)
+        yield np.sqrt(block.compute()), labels[start:stop]
+
+
+scaler = StandardScaler()
+for block, _ in blocks_of(features[:1500], labels):
+    scaler.partial_fit(block)
+
+classifier = SGDClassifier(alpha=0.1, random_state=0)
+for epoch in range(10):
+    for block, of_block in blocks_of(features[:1500], labels):
+        classifier.partial_fit(scaler.transform(block), of_block, classes=np.arange(10))
+
+# %%
+# New images
+# ----------
+#
+# The steps are one Pipeline now, and :func:`sklearn_kmfeat.dask.predict` labels images on whatever
+# machines they are.
+
+model = make_pipeline(learner, FunctionTransformer(np.sqrt), scaler, classifier)
+predicted = kd.predict(model, test)
+print(predicted)
+print(f"accuracy: {np.mean(predicted.compute() == labels[1500:]):.1%}")

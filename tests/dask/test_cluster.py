@@ -1,0 +1,94 @@
+"""Workers that die, and what is freed."""
+
+import os
+import signal
+import time
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+from sklearn_kmfeat import KMeansFilterLearner
+from sklearn_kmfeat import dask as kd
+from sklearn_kmfeat.dask._cluster import Cluster
+from sklearn_kmfeat.dask._rows import hold, task
+from sklearn_kmfeat.datasets import load_cifar10_sample
+
+IMAGES = load_cifar10_sample().images[:120]
+
+
+def killed_once(centers, path):
+    """Kills the worker that computes this, the first time."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return centers
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_costs_only_time(tmp_path):
+    options = {"n_patches": 2000, "max_iter": 5, "random_state": 0, "tol": 0}
+    X = da.from_array(IMAGES, chunks=(20, 32, 32, 3))
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        killer = Killer(client)
+        learner = KMeansFilterLearner(12, **options).set_callbacks(killer)
+        found = kd.fit(learner, X)
+        assert killer.killed
+    expected = KMeansFilterLearner(12, **options).fit(IMAGES)
+    np.testing.assert_allclose(found.cluster_centers_, expected.cluster_centers_, atol=1e-5)
+    assert found.inertia_ == pytest.approx(expected.inertia_)
+
+
+class Killer:
+    """A callback of scikit-learn's that kills a worker in the second iteration."""
+
+    requires_fit_info = ()
+
+    def __init__(self, client):
+        self.client = client
+
+    def setup(self, estimator, context):
+        self.left, self.killed = 8, False
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, **kwargs):
+        pass
+
+    def on_fit_task_end(self, estimator, context, **kwargs):
+        self.left -= 1
+        if not self.left:
+            pids = self.client.run(os.getpid)
+            os.kill(next(iter(pids.values())), signal.SIGKILL)
+            self.killed = True
+
+
+def test_an_error_where_all_workers_are_gone():
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local,
+        Client(local),
+        Cluster(patience=0.5) as cluster,
+    ):
+        (value,) = cluster.keep([task(_slow, hold(30.0))])
+        time.sleep(0.5)
+        local.scale(0)
+        with pytest.raises(RuntimeError, match="All workers of the cluster are gone"):
+            cluster.results([task(_slow, value)])
+
+
+def _slow(seconds):
+    time.sleep(getattr(seconds, "value", 0))
+
+
+def test_what_is_kept_is_freed_at_the_end():
+    with dask.config.set(scheduler="synchronous"):
+        with Cluster() as cluster:
+            values = cluster.keep([task(_slow, hold(0.0))])
+            assert len(values) == 1
+        assert values == []
