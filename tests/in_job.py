@@ -54,7 +54,7 @@ def rank():
 sample = cache(load_mnist_sample)
 
 
-def digits(n=200):
+def digits(n=120):
     return sample().images[:n], sample().target[:n]
 
 

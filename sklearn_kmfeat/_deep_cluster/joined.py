@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
+from traceback import walk_tb
 from typing import Any
 
 import torch.distributed as dist
@@ -55,6 +56,9 @@ def joined(distributed: bool, device: Any) -> Iterator[Ranks]:
         return
     resolved, carries = _device_of_process(device)
     with _default_group():
+        if dist.get_world_size() == 1:
+            yield Ranks(resolved)
+            return
         backend = "cpu:gloo,cuda:nccl" if "cuda" in carries else "gloo"
         job = Job(dist.new_group(backend=backend), resolved, carries)
         board = _Board(job)
@@ -66,10 +70,18 @@ def joined(distributed: bool, device: Any) -> Iterator[Ranks]:
             raise RuntimeError(board.read()) from error
         except BaseException as error:
             board.write(error)
+            _free_frames(error)
             raise
         finally:
             job.leave()
             board.close()
+
+
+def _free_frames(error):
+    """Free what frames of torch hold: connections end with the last reference to their group."""
+    for frame, _ in walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__", "").startswith("torch.distributed"):
+            frame.clear()
 
 
 def _device_of_process(device):

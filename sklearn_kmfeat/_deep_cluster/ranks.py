@@ -160,7 +160,7 @@ class Job(Ranks):
         Types of devices whose tensors the group exchanges; others go through the CPU.
     """
 
-    def __init__(self, group: dist.ProcessGroup, device: torch.device, carries: set[str]):
+    def __init__(self, group: Any, device: torch.device, carries: set[str]):
         super().__init__(device)
         self.group, self.carries = group, carries
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)

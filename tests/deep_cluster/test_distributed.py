@@ -25,8 +25,8 @@ from sklearn_kmfeat._deep_cluster.joined import joined
 from sklearn_kmfeat._utils.fingerprint import joined_checksums
 
 SCRIPT = Path(in_job.__file__)
-# Many times what the slowest job takes on two cores.
-_SECONDS = 300
+# The longest job takes 35 s on two cores of its own, and many times that on busy ones.
+_SECONDS = 560
 
 
 def environment(**of_job):
@@ -110,7 +110,7 @@ def test_processes_end_alike(head, of_job):
     (first, given), (second, same) = (each[head] for each in of_job["fits"])
     assert_equal(weights(first), weights(second))
     first, second = pickle.loads(first), pickle.loads(second)
-    assert first.net_.pseudo_labels_.shape == (2, 200)
+    assert first.net_.pseudo_labels_.shape == (2, 120)
     assert torch.equal(first.net_.pseudo_labels_, second.net_.pseudo_labels_)
     for name in ("labels_", "cluster_centers_", "inertia_", "agreement_", "filters_"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
@@ -136,7 +136,7 @@ def test_one_process_gives_the_same(head, of_job):
     alone.set_params(layer="conv2")
     np.testing.assert_allclose(alone.transform(X[:11]), of_layer, rtol=1e-4, atol=1e-5)
     if head == "prototypes":
-        assert_equal(alone.net_.module_.head.memory.norm(dim=1), torch.ones(200), atol=1e-5)
+        assert_equal(alone.net_.module_.head.memory.norm(dim=1), torch.ones(120), atol=1e-5)
 
 
 def test_a_fit_goes_on_from_a_checkpoint(of_job):
@@ -146,7 +146,7 @@ def test_a_fit_goes_on_from_a_checkpoint(of_job):
     assert_equal(weights(parts), weights(of_job["checkpoints"][1][1]))
     of_single = pickle.loads(of_single)
     assert of_single.n_iter_ == 2
-    assert of_single.net_.module_.head.memory.shape[0] == 200
+    assert of_single.net_.module_.head.memory.shape[0] == 120
     losses = [record["loss"] for record in of_single.history_]
     alone = in_job.estimator(head="prototypes", max_epochs=1).fit(in_job.digits()[0])
     assert losses[0] == alone.history_[0]["loss"]
@@ -160,7 +160,7 @@ def test_another_number_of_processes_goes_on(of_job):
     assert losses[:2] == [
         r["loss"] for r in pickle.loads(of_job["checkpoints"][0][0]).history_
     ] or (fitted.agreement_.shape == (2, 2))
-    assert fitted.net_.module_.head.memory.shape[0] == 200
+    assert fitted.net_.module_.head.memory.shape[0] == 120
 
 
 def test_warm_start_without_a_seed(of_job):
@@ -255,6 +255,15 @@ def test_purity_is_within_the_spread_of_seeds(of_job):
 def test_no_job():
     with pytest.raises(ValueError, match="torchrun --nproc_per_node=2"):
         DeepClusterEstimator(distributed=True).fit(in_job.digits()[0])
+
+
+def test_a_job_of_one_process(monkeypatch, assert_same_fit):
+    job = {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "localhost", "MASTER_PORT": free_port()}
+    alone = in_job.estimator(max_epochs=1).fit(in_job.digits()[0])
+    for name, value in job.items():
+        monkeypatch.setenv(name, str(value))
+    assert_same_fit(in_job.estimator(max_epochs=1).fit(in_job.digits()[0]), alone)
+    assert not torch.distributed.is_initialized()
 
 
 def test_torchrun(tmp_path):
