@@ -19,6 +19,7 @@ STUDIES = {
     "mnist": ("mnist",),
     "conv": ("conv_filters", "conv_layers", "conv_labels"),
     "deep": ("deep_clusters", "deep_probes"),
+    "scale": ("number_of_patches",),
     "clusters": ("clusters", "number_of_clusters", "deep_runs", "few_labels", "planted"),
 }
 TABLES = {table: (table,) for tables in STUDIES.values() for table in tables}

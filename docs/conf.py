@@ -54,6 +54,7 @@ html_sidebars = {
     "deep_clustering": [],
     "clusters": [],
     "few_labels": [],
+    "scale": [],
     "many_machines": [],
     "changelog": [],
     "benchmarks": [],

@@ -273,9 +273,9 @@ def test_stages_of_the_best(benchmark_module):
 def test_every_table_is_in_the_docs():
     results = ROOT / "benchmarks" / "results"
     tables = {path.name for path in results.glob("*.md") if "_quick" not in path.name}
-    text = (ROOT / "docs" / "benchmarks.md").read_text()
-    included = set(re.findall(r"benchmarks/results/(\w+\.md)", text))
-    assert included == tables
+    pages = [(ROOT / "docs" / name).read_text() for name in ("benchmarks.md", "scale.md")]
+    included = re.findall(r"benchmarks/results/(\w+\.md)", "".join(pages))
+    assert sorted(included) == sorted(tables)  # each once
 
 
 def test_parts_of_the_speed_table(benchmark_module, tmp_path):
@@ -348,3 +348,108 @@ def test_rows_of_the_benchmark_of_the_number_of_clusters(benchmark_module):
     row = numbers.row_of("a", 20, 4, fit)
     assert (row["chosen"], row["agreement"], row["at classes"]) == (3, 0.9, 0.5)
     assert numbers.remarks([row])[0].startswith("On 0 of 1 sets")
+
+
+RATES = {
+    "device": "cpu",
+    "threads": 2,
+    "images decoded": 1000,
+    "bytes of a JPEG": 20_000.0,
+    "patches prepared": 100_000,
+    "FLOP of k-means, patches": 1e11,
+    "FLOP of k-means, embeddings": 1e11,
+    "FLOP of encoding, stride 1": 1e11,
+    "FLOP of encoding, stride 4": 1e11,
+    "FLOP of an image in the network": 3.6e9,
+    "FLOP of learning": 1e11,
+    "FLOP of looking": 1e11,
+}
+
+
+def test_a_million_images_on_paper(benchmark_module):
+    stages = benchmark_module("_scale_stages")
+    sizes = {row["what"]: row["all"] for row in stages.sizes(RATES)}
+    assert sizes["all patches, stride 1"] == "20.7 TB"  # 219 * 219 * 108 * 4 bytes, 10^6 times
+    assert sizes["maps of codes, stride 1"] == "307 TB"
+    assert sizes["pixels, uint8"] == "151 GB"
+    assert sizes["10,000,000 drawn patches"] == "4.32 GB"
+    found = {row["stage"]: row for row in stages.stages(RATES)}
+    assert found["decode once"]["cores"] == 1000
+    assert found["decode once"]["machine"] == pytest.approx(1000 / (16 * 0.8))
+    encode = found["encode at stride 1"]
+    assert encode["flop"] == 10**6 * 219**2 * 2 * 108 * 1600
+    assert encode["cores"] == pytest.approx(165_753, rel=1e-5)
+    assert encode["machines"] == pytest.approx(encode["machine"] / 6.8)
+    assert encode["gpu"] == pytest.approx(encode["flop"] / (19.5e12 * 0.5))
+    assert found["encode at stride 4"]["flop"] * 219**2 == encode["flop"] * 55**2
+    kmeans = found["k-means of 400,000 patches"]
+    assert kmeans["flop"] == 20 * 2 * 400_000 * 108 * 1600
+    told = 20 * (0.05 + 3 * 8 * 4 * 1600 * 108 / 1.25e9)
+    assert kmeans["machines"] == pytest.approx(kmeans["machine"] / 6.8 + told)
+    assert found["network, an epoch of learning"]["flop"] == 3 * 3.6e15
+    jobs = {row["stage"]: row for row in stages.totals(list(found.values()))}
+    filters = jobs["all: filters, stride 1"]
+    assert filters["cores"] == pytest.approx(
+        1000 + found["k-means of 10,000,000 patches"]["cores"] + encode["cores"]
+    )
+    rows = stages.table(RATES)
+    assert list(rows[0]) == ["stage", "FLOP", *stages.columns(RATES).values()]
+    assert any("nothing was run on one" in remark for remark in stages.remarks(RATES))
+    assert len(stages.rate_rows(RATES)) == 8
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(1.234, "1.2 s"), (119, "119 s"), (120, "2 min"), (2e5, "2.31 days")]
+)
+def test_times_in_words(benchmark_module, seconds, words):
+    assert benchmark_module("_scale_stages").duration(seconds) == words
+
+
+def test_numbers_in_words(benchmark_module):
+    words = benchmark_module("_scale_stages").in_words
+    assert words(999, "B") == "999 B"
+    assert words(20.7e12, "B") == "20.7 TB"
+    assert words(1.23e18, "FLOP") == "1,230 PFLOP"
+
+
+def test_growth_of_a_benchmark(benchmark_module, tmp_path):
+    pytest.importorskip("zarr")
+    pytest.importorskip("matplotlib")
+    scale = benchmark_module("scale")
+    growth = scale.growth
+    growth.store(f"{tmp_path}/images.zarr", 300, 32)
+    found = growth.work(str(tmp_path), 20)
+    rows = []
+    for factor in (1, 2, 4):
+        for n in growth.THREADS:
+            setting = {"images": 300 * factor, "filters": 20, "side": 32}
+            rows.append(growth.row_of("images", setting, n, found))
+            rows[-1]["transform (s)"] *= factor
+    assert rows[0]["fit (s)"] > 0
+    assert growth.exponents(rows, "images", "transform (s)", 1) == pytest.approx([1, 1])
+    parts = {"images": rows, "rates": RATES, "many": [{"images": 2000, "fit (MiB)": 7}]}
+    scale.write(parts, "", tmp_path, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
+    assert scale.parts_of(tmp_path, "") == parts
+    text = (tmp_path / "scale_growth.md").read_text()
+    assert "transform 1.00 (1 thread)" in text
+    assert "7 MiB for 2,000" in text
+    assert "| stage " in (tmp_path / "scale_stages.md").read_text()
+
+
+def test_dictionaries_on_new_patches(benchmark_module, photos):
+    patches = benchmark_module("_number_of_patches")
+    learner = KMeansFilterLearner(30, n_patches=3000, max_iter=5, random_state=0)
+    errors = [
+        patches.error_of_new(
+            learner.set_params(n_filters=k).fit(photos.images), photos.images, 1000
+        )
+        for k in (1, 30)
+    ]
+    assert errors[0] == pytest.approx(1, abs=0.05)  # one center is the mean
+    assert 0.5 < errors[1] < errors[0]
+    row = patches.row_of(3200, np.array([[0.5, 0.6, 1], [0.7, 0.8, 3]]))
+    assert row["of a filter"] == 2
+    assert row["error of new patches"] == 0.6
+    assert row["accuracy"] == 0.7
+    assert row["of each seed"] == "0.6000 0.8000"

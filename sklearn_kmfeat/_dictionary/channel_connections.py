@@ -364,9 +364,10 @@ def _drawn_evenly(labels, n_images, rng):
         return np.arange(len(labels))
     available = np.bincount(labels)
     counts = even_counts(available, n_images, rng)
-    places = draw_locations(available, counts, rng)
-    members = [np.flatnonzero(labels == k)[chosen] for k, chosen in enumerate(places)]
-    return np.sort(np.concatenate(members))
+    # The images of a class one after the other, as if they were the places in an image.
+    chosen = draw_locations(available, counts, rng)
+    starts = np.cumsum(available) - available
+    return np.sort(np.argsort(labels, kind="stable")[chosen.places + np.repeat(starts, counts)])
 
 
 def _standardized(source, members):

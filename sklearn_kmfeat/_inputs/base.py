@@ -242,6 +242,12 @@ class ImageSource(ABC):
             total = total + function(images)
         return total
 
+    def n_batches(
+        self, n_images: Callable[[tuple[int, int]], int], members: np.ndarray | None = None
+    ) -> int:
+        """How many batches there are of so many images; none is read, but perhaps for its size."""
+        return sum(1 for _ in self._batch_indices(n_images, members))
+
     def _batch_indices(self, n_images, members):
         if self.shape is not None and members is None:
             step = n_images(self.shape[:2])

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.random import sample_without_replacement
 
 from .._core.contrast import contrast_normalize
 from .._core.patches import PatchGrid, patches_at
@@ -14,6 +13,7 @@ from .._utils.memory import read_bytes
 from .._utils.tensors import shared_tensor
 from .._utils.validation import as_pair
 from .base import ImageSource
+from .locations import Locations
 from .spread import SpreadSource
 
 
@@ -86,20 +86,62 @@ def even_counts(available: np.ndarray, total: int, rng: np.random.RandomState) -
 
 def draw_locations(
     available: np.ndarray, counts: np.ndarray, rng: np.random.RandomState
-) -> list[np.ndarray]:
-    """Different locations of each image in increasing order, a list of int arrays."""
-    return [
-        np.arange(n)
-        if count == n
-        else np.sort(sample_without_replacement(n, count, random_state=rng))
-        for n, count in zip(available.tolist(), counts.tolist(), strict=True)
-    ]
+) -> Locations:
+    """Different locations of each image, every choice of them equally likely.
+
+    Parameters
+    ----------
+    available : int array of shape (n,)
+        Locations that each image has.
+    counts : int array of shape (n,)
+        How many to draw; no more than those.
+    rng : numpy RandomState
+
+    Returns
+    -------
+    Locations
+        In increasing order inside an image.
+    """
+    # Where most of an image is wanted, those left out are drawn: drawing until the last different
+    # ones are found would take long.
+    most = 2 * counts > available
+    places = np.empty(counts.sum(), np.int64)
+    for some, draw in ((~most, _different), (most, _all_but_different)):
+        n, k = available[some], counts[some]
+        starts = np.cumsum(n) - n
+        places[np.repeat(some, counts)] = draw(n, k, rng) - np.repeat(starts, k)
+    return Locations(places, counts)
+
+
+def _different(available, counts, rng):
+    """Different locations of each image, increasing, as if all images lay one after the other.
+
+    What was drawn twice is drawn again, so that an image ends with the first different ones of a
+    sequence of independent draws: a uniform choice.
+    """
+    ends = np.cumsum(available)
+    starts, missing, found = ends - available, counts, np.empty(0, np.int64)
+    while missing.any():
+        more = rng.randint(0, np.repeat(available, missing), dtype=np.int64)
+        found = np.concatenate([found, np.repeat(starts, missing) + more])
+        # Stable merges what is in order: 10 million of 50,000 images take 2 s, otherwise 11 s.
+        found.sort(kind="stable")
+        found = found[np.diff(found, prepend=-1) > 0]
+        missing = counts - np.diff(np.searchsorted(found, ends), prepend=0)
+    return found
+
+
+def _all_but_different(available, counts, rng):
+    """The same, where it is drawn which locations are left out."""
+    wanted = np.ones(available.sum(), bool)
+    wanted[_different(available, available - counts, rng)] = False
+    return np.flatnonzero(wanted)
 
 
 def cut_patches(
     source: ImageSource,
     grid: PatchGrid,
-    locations: list[np.ndarray],
+    locations: Locations,
     device: torch.device,
     *,
     image_eps: float | None = None,
@@ -113,8 +155,7 @@ def cut_patches(
     ----------
     source : ImageSource
     grid : PatchGrid
-    locations : list of int arrays
-        Of each image, in the order of the images.
+    locations : Locations
     device : torch.device
     image_eps : float or None, default=None
         Normalise the contrast of each image first, with this added to its variance.
@@ -133,25 +174,26 @@ def cut_patches(
     """
     if isinstance(source, SpreadSource):
         return source.cut(grid, locations, image_eps=image_eps, groups=groups, on_batch=on_batch)
-    counts = np.array([len(places) for places in locations])
-    ends = np.cumsum(counts)
+    counts = locations.counts
     area = grid.size[0] * grid.size[1]
     sizes = [source.n_channels if group is None else len(group) for group in groups]
+    n_patches = len(locations.places)
     patches = [
-        torch.empty(int(ends[-1]), area * size, dtype=source.dtype, device=device) for size in sizes
+        torch.empty(n_patches, area * size, dtype=source.dtype, device=device) for size in sizes
     ]
     n_images = images_per_batch(source, batch_bytes)
     for index, batch in source.batches(n_images, np.flatnonzero(counts)):
         batch = batch.to(device)
         if image_eps is not None:
             batch = contrast_normalize(batch.flatten(1), image_eps).view(batch.shape)
-        which = torch.arange(len(index)).repeat_interleave(torch.from_numpy(counts[index]))
-        places = torch.from_numpy(np.concatenate([locations[i] for i in index]))
-        target = np.concatenate([np.arange(ends[i] - counts[i], ends[i]) for i in index])
-        which, places, target = which.to(device), places.to(device), torch.from_numpy(target)
+        target = locations.rows(index)
+        which = np.repeat(np.arange(len(index)), counts[index])
+        which, places, target = (
+            torch.from_numpy(each).to(device) for each in (which, locations.places[target], target)
+        )
         for group, rows in zip(groups, patches, strict=True):
             seen = batch if group is None else batch[..., shared_tensor(group).to(device)]
-            rows[target.to(device)] = patches_at(seen, which, places, grid)
+            rows[target] = patches_at(seen, which, places, grid)
         if on_batch is not None:
             on_batch()
     return patches

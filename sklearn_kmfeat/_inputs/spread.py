@@ -9,6 +9,7 @@ import numpy as np
 from .._core.patches import PatchGrid
 from .._core.rows import Rows
 from .base import ImageSource
+from .locations import Locations
 from .request import Request
 
 
@@ -29,7 +30,7 @@ class SpreadSource(ImageSource):
     def cut(
         self,
         grid: PatchGrid,
-        locations: list[np.ndarray],
+        locations: Locations,
         *,
         image_eps: float | None = None,
         groups: Sequence[np.ndarray | None] = (None,),

@@ -107,7 +107,7 @@ def is_stored(X: Any) -> bool:
 def stored_source(X: Any, request: Request) -> StoredSource:
     """The source of an array that is not in memory."""
     check_dtype(request, X.dtype)
-    if is_lazy(X):
+    if _is_lazy(X):
         _check_lazy(X, request)
     shape, ready = shape_of_images(X, request)
     ends = _ends_of_chunks(X)
@@ -126,7 +126,7 @@ def stored_source(X: Any, request: Request) -> StoredSource:
     return source
 
 
-def is_lazy(X: Any) -> bool:
+def _is_lazy(X: Any) -> bool:
     """Whether X is a dask array, or one of xarray's that holds one; dask is not imported."""
     # dask's own protocol; what may hold an array of dask, but does not, gives None.
     graph = getattr(X, "__dask_graph__", None)
@@ -140,17 +140,20 @@ def _check_lazy(X, request):
             f"X is a dask array of shape {X.shape}, whose blocks have an unknown length: call "
             "X.compute_chunk_sizes() before."
         )
-    estimator = request.estimator
-    method = "transform" if hasattr(estimator, "transform") else "predict"
-    if request.reset:
-        method = "fit" if getattr(estimator, "_fits_blocks", False) else None
     array = "X.data" if hasattr(X, "dims") else "X"
-    faster = "With memory for all of it, X.compute() is faster."
-    if method is not None:
-        faster = f"sklearn_kmfeat.dask.{method}(estimator, {array}) computes where its blocks are."
+    if not request.reset:
+        method = "transform" if hasattr(request.estimator, "transform") else "predict"
+        advice = (
+            "transform and predict of sklearn_kmfeat.dask compute where its blocks are: "
+            f"sklearn_kmfeat.dask.{method}(estimator, {array})."
+        )
+    elif getattr(request.estimator, "_fits_blocks", False):
+        advice = f"sklearn_kmfeat.dask.fit(estimator, {array}) computes where its blocks are."
+    else:
+        advice = "With memory for all of it, X.compute() is faster."
     warn(
         f"X is a dask array, which {request.name} reads through this process, a batch at a time. "
-        f"{faster}"
+        f"{advice}"
     )
 
 

@@ -5,6 +5,7 @@ nothing else: what it held is computed again by others.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dask
@@ -70,17 +71,20 @@ class Cluster:
         """
         if self.client is None:
             return list(dask.compute(*tasks))
-        futures = self.client.compute(list(tasks))
-        try:
-            for _ in self.done(futures):
+        with _released(self.client.compute(list(tasks))) as futures:
+            for _ in self._done(futures):
                 pass
             return self.client.gather(futures)
-        except BaseException:
-            self.client.cancel(futures)
-            raise
 
-    def done(self, futures: Sequence[distributed.Future]) -> Iterable[int]:
-        """Yields how many more are done, again and again until all are."""
+    def done(self, values: Sequence[Delayed]) -> Iterable[int]:
+        """Yields how many more of the values that are kept are there, until all are."""
+        if self.client is None:
+            yield len(values)
+            return
+        with _released(distributed.futures_of(values)) as futures:
+            yield from self._done(futures)
+
+    def _done(self, futures):
         n_done, had_workers, seconds_without = 0, False, 0.0
         while n_done < len(futures):
             try:
@@ -103,14 +107,24 @@ class Cluster:
         """Which values lie together, as lists of their numbers."""
         if self.client is None:
             return [list(range(len(values)))]
-        futures = distributed.futures_of(values)
-        for _ in self.done(futures):
-            pass
-        where = self.client.who_has(futures)
-        together: dict[Any, list[int]] = {}
-        for i, future in enumerate(futures):
-            together.setdefault(min(where.get(future.key, ()), default=""), []).append(i)
+        with _released(distributed.futures_of(values)) as futures:
+            for _ in self._done(futures):
+                pass
+            where = self.client.who_has(futures)
+            together: dict[Any, list[int]] = {}
+            for i, future in enumerate(futures):
+                together.setdefault(min(where.get(future.key, ()), default=""), []).append(i)
         return list(together.values())
+
+
+@contextmanager
+def _released(futures):
+    """The futures, which nobody holds after the block, as a traceback would."""
+    futures = list(futures)
+    try:
+        yield futures
+    finally:
+        futures.clear()
 
 
 def _active_client():

@@ -12,7 +12,6 @@ from functools import reduce
 from operator import add, or_
 from typing import Any
 
-import distributed
 import numpy as np
 import torch
 
@@ -20,7 +19,7 @@ from .._core.contrast import ContrastVariance
 from .._inputs.request import Request
 from .._inputs.sampling import cut_patches, images_per_batch
 from .._inputs.spread import SpreadImages, SpreadSource
-from .._inputs.values import UNSEEN
+from .._inputs.values import UNSEEN, ValueRange
 from ._arrays import DaskImages, block_values, dask_images
 from ._cluster import Cluster
 from ._rows import WorkerRows, hold, joined, task
@@ -79,13 +78,14 @@ class BlockSource(DaskImages, SpreadSource):
 
     def added(self, function, n_images, total):
         how = hold((self.of_block, function))
-        sums = self.cluster.results([task(_sum_of_block, block, how) for block in self._blocks])
-        return reduce(add, sums, total)
+        found = self.cluster.results([task(_sum_of_block, block, how) for block in self._blocks])
+        self.seen.values = reduce(or_, [values for _, values in found])
+        return reduce(add, [sums for sums, _ in found], total)
 
     def cut(self, grid, locations, *, image_eps=None, groups=(None,), on_batch=None):
         ends = zip(self.starts, self.lengths, strict=True)
-        of_blocks = [locations[start : start + length] for start, length in ends]
-        counts = np.array([sum(map(len, places)) for places in of_blocks])
+        of_blocks = [locations.part(start, start + length) for start, length in ends]
+        counts = np.array([len(of_block.places) for of_block in of_blocks])
         some = np.flatnonzero(counts)
         blocks = self._blocks
         given = [hold((self.of_block, grid, of_blocks[b], image_eps, groups)) for b in some]
@@ -111,6 +111,11 @@ class BlockSource(DaskImages, SpreadSource):
         kept.clear()
         return rows
 
+    def read(self, index, writable=False):
+        images = super().read(index, writable)
+        self.seen.values |= ValueRange(images.min().item(), images.max().item())
+        return images
+
     def _batch_indices(self, n_images, members):
         """A batch of each block, however large: a block is computed as a whole."""
         for start, length in zip(self.starts, self.lengths, strict=True):
@@ -129,10 +134,9 @@ class BlockSource(DaskImages, SpreadSource):
         """Tell of blocks that are done, while they are computed."""
         if on_batch is None:
             return
-        futures = distributed.futures_of(kept)
         n_told = 0
-        for more in self.cluster.done(futures) if futures else ():
-            share = math.floor(more * self.n_blocks / len(futures))
+        for more in self.cluster.done(kept):
+            share = math.floor(more * self.n_blocks / len(kept))
             for _ in range(share):
                 on_batch()
             n_told += share
@@ -178,7 +182,7 @@ def _sum_of_block(block, how):
     of_block, function = how.value
     source = of_block(block)
     sums = [function(images) for _, images in source.batches(images_per_batch(source))]
-    return reduce(add, sums)
+    return reduce(add, sums), _range_of(source)
 
 
 def _cut(block, how):
@@ -188,7 +192,11 @@ def _cut(block, how):
     patches = cut_patches(
         source, grid, locations, torch.device("cpu"), image_eps=image_eps, groups=groups
     )
-    return patches, source.pixel_range if not source.ready else UNSEEN
+    return patches, _range_of(source)
+
+
+def _range_of(source):
+    return UNSEEN if source.ready else source.pixel_range
 
 
 def _joined_item(cuts, g):

@@ -32,7 +32,7 @@ def test_a_worker_that_dies_costs_only_time(tmp_path):
     options = {"n_patches": 2000, "max_iter": 5, "random_state": 0, "tol": 0}
     X = da.from_array(IMAGES, chunks=(20, 32, 32, 3))
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         killer = Killer(client)
@@ -71,7 +71,7 @@ class Killer:
 
 def test_an_error_where_all_workers_are_gone():
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as local,
         Client(local),
         Cluster(patience=0.5) as cluster,
     ):

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from uuid import uuid4
 
 import dask
 import dask.array as da
@@ -147,6 +148,26 @@ def test_every_block_is_computed_once_and_none_before(dtype, chunks, fitted):
         assert sorted(computed) == sorted(set(computed))
         assert len(computed) == X.npartitions
         computed.clear()
+
+
+class NotedIn:
+    """Leaves a file for each block that is computed, whichever process does it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, block):
+        (self.folder / uuid4().hex).touch()
+        return block
+
+
+def test_every_block_is_computed_once_on_a_cluster(client, fitted, tmp_path):
+    X = da.from_array(images(), chunks=(3, 12, 14, 3))
+    X = X.map_blocks(NotedIn(tmp_path), dtype=X.dtype, meta=images()[:0])
+    lazy = kd.transform(fitted["learner"], X)
+    assert list(tmp_path.iterdir()) == []
+    assert_same(lazy.compute(), fitted["learner"].transform(images()))
+    assert len(list(tmp_path.iterdir())) == X.npartitions == 7
 
 
 def test_the_estimator_is_in_the_graph_once():

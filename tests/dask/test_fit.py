@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import time
 from collections import Counter
 from functools import partial
 
@@ -27,9 +28,9 @@ from sklearn_kmfeat.datasets import load_cifar10_sample
 
 IMAGES = load_cifar10_sample().images[:120]
 SHAPE = IMAGES.shape[1:]
-learner = partial(KMeansFilterLearner, 12, n_patches=2000, max_iter=5, random_state=0)
-windows = partial(ConvKMeans, 6, n_windows=600, max_iter=4, random_state=0)
-bag = partial(BagOfPatches, 8, n_patches=1500, max_iter=5, random_state=0)
+learner = partial(KMeansFilterLearner, n_filters=12, n_patches=2000, max_iter=5, random_state=0)
+windows = partial(ConvKMeans, n_filters=6, n_windows=600, max_iter=4, random_state=0)
+bag = partial(BagOfPatches, n_words=8, n_patches=1500, max_iter=5, random_state=0)
 
 ESTIMATORS = {
     **{
@@ -42,7 +43,7 @@ ESTIMATORS = {
     "plain": learner(contrast=None, whiten_eps=None),
     "contrast of images": learner(contrast="image"),
     "all patches": learner(n_patches=None, stride=9),
-    "fewer patches than images": learner(5, n_patches=40),
+    "fewer patches than images": learner(n_filters=5, n_patches=40),
     "mirror": learner(mirror=True),
     "bag": bag(),
     **{f"windows {init}": windows(init=init) for init in ("sample", "k-means++", "energy")},
@@ -61,8 +62,8 @@ def same_fit(found, expected):
     for name in vars(expected):
         if name.endswith("_") and not name.startswith("_"):
             _same(name, getattr(found, name), getattr(expected, name))
-    # Of bytes, a fit in memory remembers the range of a sample.
-    assert (found._pixel_range or [None])[-1] == (expected._pixel_range or [None])[-1]
+    if not isinstance(expected, PatchExtractor):  # whose fit looks at no pixels
+        assert (found._pixel_range or [None])[-1] == (expected._pixel_range or [None])[-1]
 
 
 def _same(name, found, expected):
@@ -122,7 +123,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_forms_of_images(form, contrast):
     images, more = FORMS[form]
-    make = partial(learner, 5, n_patches=110, contrast=contrast, **more)
+    make = partial(learner, n_filters=5, n_patches=110, contrast=contrast, **more)
     same_fit(kd.fit(make(), in_blocks(images)), make().fit(images))
 
 
@@ -151,21 +152,22 @@ def test_on_a_cluster(client, name):
 
 def test_nothing_is_left_on_the_workers(client):
     kd.fit(learner(), in_blocks(IMAGES))
-    assert client.run_on_scheduler(_n_tasks) == 0
-
-    def stop(estimator, **context):
-        raise KeyboardInterrupt
-
-    held = []
-    try:
-        interrupted = learner(verbose=1)
-        kd.fit(interrupted.set_callbacks(StopsAt(3)), in_blocks(IMAGES))
-    except KeyboardInterrupt as error:
-        held.append(error)  # and with it all its frames
+    assert all_are_freed(client)
+    interrupted = learner().set_callbacks(StopsAt(6))
+    with pytest.raises(KeyboardInterrupt) as held:  # and with it all its frames
+        kd.fit(interrupted, in_blocks(IMAGES))
     assert held
     assert not hasattr(interrupted, "cluster_centers_")
-    client.run_on_scheduler(_n_tasks)  # one round trip, in which it hears of what was let go
-    assert client.run_on_scheduler(_n_tasks) == 0
+    assert all_are_freed(client)
+
+
+def all_are_freed(client):
+    """Whether the scheduler has no tasks any more, in the seconds in which it hears of that."""
+    for _ in range(50):
+        if not client.run_on_scheduler(_n_tasks):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _n_tasks(dask_scheduler):
@@ -280,13 +282,10 @@ def test_other_arrays():
         kd.fit(learner(), IMAGES)
 
 
-def test_another_device():
+def test_another_device(monkeypatch):
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
     with pytest.raises(ValueError, match=r"workers compute on their CPUs: use device=None"):
-        kd.fit(learner(device="mps" if not _has_mps() else "cuda"), in_blocks(IMAGES))
-
-
-def _has_mps():
-    return False
+        kd.fit(learner(device="mps"), in_blocks(IMAGES))
 
 
 def test_nan_is_named_by_the_image_of_all():
@@ -298,4 +297,4 @@ def test_nan_is_named_by_the_image_of_all():
 
 def test_fewer_patches_than_filters():
     with pytest.raises(ValueError, match="needs at least as many patches"):
-        kd.fit(learner(50, n_patches=20), in_blocks(IMAGES))
+        kd.fit(learner(n_filters=50, n_patches=20), in_blocks(IMAGES))

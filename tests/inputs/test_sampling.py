@@ -1,11 +1,15 @@
+from math import comb
+
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
 
 from naive import cut, normalize
 from sklearn_kmfeat._core.patches import PatchGrid
 from sklearn_kmfeat._inputs.arrays import ArraySource
 from sklearn_kmfeat._inputs.lists import ListSource
+from sklearn_kmfeat._inputs.locations import Locations
 from sklearn_kmfeat._inputs.sampling import (
     cut_patches,
     draw_locations,
@@ -64,22 +68,65 @@ def test_fewer_patches_than_images_come_from_any_image():
     assert 60 < times.min() <= times.max() < 120
 
 
-def test_locations_are_different_and_in_order(rng):
-    available, counts = np.array([10, 5, 1000, 7, 1]), np.array([3, 5, 400, 0, 1])
-    for places, n, count in zip(
-        draw_locations(available, counts, rng), available, counts, strict=True
-    ):
+def of_each(locations):
+    """The locations of each image."""
+    return np.split(locations.places, locations.ends[:-1])
+
+
+def at(*places):
+    """Locations, given those of each image."""
+    places = [np.array(each, dtype=int) for each in places]
+    return Locations(np.concatenate(places), np.array([len(each) for each in places]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_locations_are_different_and_in_order(seed):
+    available = np.array([10, 5, 1000, 7, 1, 0, 1000, 9])
+    counts = np.array([3, 5, 400, 0, 1, 0, 999, 5])
+    locations = draw_locations(available, counts, np.random.RandomState(seed))
+    assert locations.places.dtype == np.int64
+    np.testing.assert_array_equal(locations.counts, counts)
+    for places, n, count in zip(of_each(locations), available, counts, strict=True):
         assert len(places) == count
         assert (np.diff(places) > 0).all()
         assert ((places >= 0) & (places < n)).all()
 
 
-def test_every_location_is_drawn_equally_often():
-    times = np.zeros(10)
-    for i in range(500):
-        places = draw_locations(np.array([10]), np.array([3]), np.random.RandomState(i))[0]
-        times[places] += 1
-    assert 110 < times.min() <= times.max() < 190
+def test_locations_without_a_choice_are_literal(rng):
+    state = rng.get_state()[1].copy()
+    locations = draw_locations(np.array([3, 4, 2]), np.array([3, 0, 2]), rng)
+    assert [places.tolist() for places in of_each(locations)] == [[0, 1, 2], [], [0, 1]]
+    np.testing.assert_array_equal(rng.get_state()[1], state)  # nothing was drawn
+
+
+def test_locations_of_no_image(rng):
+    none = np.array([], dtype=int)
+    locations = draw_locations(none, none, rng)
+    assert len(locations.places) == len(locations.counts) == 0
+
+
+@pytest.mark.parametrize(("n", "count"), [(6, 1), (6, 2), (6, 3), (6, 4), (5, 4)])
+def test_every_choice_of_locations_is_equally_likely(n, count, rng):
+    """Also of images that lie between others with fewer or more."""
+    n_images = 40_000
+    available, counts = np.tile([n, 3, 9], n_images), np.tile([count, 1, 8], n_images)
+    chosen = draw_locations(available, counts, rng)
+    chosen = np.array(of_each(chosen)[::3])
+    choices = np.unique(chosen, axis=0, return_counts=True)[1]
+    assert len(choices) == comb(n, count)
+    assert chisquare(choices).pvalue > 1e-3
+
+
+def test_locations_as_naive_draws_find_them(rng):
+    """Each image takes from a sequence of draws until it has enough different ones."""
+    available, counts = np.array([8, 40, 3, 12]), np.array([4, 20, 1, 6])
+    again = np.random.RandomState(0)
+    expected = [set() for _ in counts]
+    while any(len(places) < count for places, count in zip(expected, counts, strict=True)):
+        for places, n, count in zip(expected, available, counts, strict=True):
+            places |= {again.randint(n) for _ in range(count - len(places))}
+    found = of_each(draw_locations(available, counts, np.random.RandomState(0)))
+    assert [places.tolist() for places in found] == [sorted(places) for places in expected]
 
 
 @pytest.mark.parametrize("batch_bytes", [1, 3000, 10**8])
@@ -89,14 +136,14 @@ def test_patches_come_in_the_order_of_the_images(images, rng, batch_bytes):
     counts = np.array([3, 0, 12, 2, 1, 0])
     locations = draw_locations(available, np.minimum(counts, available), rng)
     [found] = cut_patches(images, GRID, locations, CPU, batch_bytes=batch_bytes)
-    expected = [rows[places] for rows, places in zip(patches, locations, strict=True)]
+    expected = [rows[places] for rows, places in zip(patches, of_each(locations), strict=True)]
     np.testing.assert_array_equal(found, np.concatenate(expected))
     assert found.dtype == torch.float64
 
 
 def test_every_patch(images):
     patches = all_patches(images)
-    locations = [np.arange(len(rows)) for rows in patches]
+    locations = at(*(range(len(rows)) for rows in patches))
     [found] = cut_patches(images, GRID, locations, CPU)
     np.testing.assert_array_equal(found, np.concatenate(patches))
 
@@ -104,7 +151,7 @@ def test_every_patch(images):
 def test_contrast_of_the_whole_image_comes_first(images):
     normal = [normalize(image.ravel(), 0.01).reshape(image.shape) for image in arrays_of(images)]
     copies = [image.copy() for image in arrays_of(images)]
-    locations = [np.array([0])] * 6
+    locations = at(*[[0]] * 6)
     [found] = cut_patches(images, GRID, locations, CPU, image_eps=0.01)
     expected = [cut(image[None], *GRID).reshape(-1, 18)[0] for image in normal]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
@@ -114,7 +161,7 @@ def test_contrast_of_the_whole_image_comes_first(images):
 
 def test_each_batch_is_reported(images):
     calls = []
-    locations = [np.array([0])] * 5 + [np.array([], dtype=int)]
+    locations = at(*[[0]] * 5, [])
     options = {"on_batch": lambda: calls.append(1), "batch_bytes": 1}
     cut_patches(images, GRID, locations, CPU, **options)
     assert len(calls) == 5

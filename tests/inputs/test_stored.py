@@ -155,13 +155,15 @@ def test_batches_end_where_chunks_do(images, step, chunk, some):
     X = InChunks(images, chunk, most=max(step, min(chunk, 30)))
     source = StoredSource(X, images.shape[1:], ends=ends_of(chunk))
     members = None if some is None else np.array(some)
-    seen = []
+    seen, n_batches = [], 0
     for index, batch in source.batches(lambda size: step, members):
+        n_batches += 1
         rows = np.arange(30)[index]
         assert len(rows) <= step
         np.testing.assert_array_equal(batch.numpy(), images[rows])
         seen += rows.tolist()
     assert seen == (list(range(30)) if some is None else some)
+    assert source.n_batches(lambda size: step, members) == n_batches
     assert X.counts.max() == 1
 
 

@@ -16,6 +16,7 @@ from sklearn_kmfeat._inputs.values import (
     NotFiniteError,
     ValueRange,
     compute_dtype,
+    parts_of_chunks,
     value_range,
 )
 from sklearn_kmfeat.datasets import load_cifar10_sample
@@ -158,3 +159,26 @@ def test_values_far_from_zero(dtype, low, high, expected):
 def test_integers_that_float64_cannot_tell_apart():
     with pytest.raises(ValueError, match=r"Images holds integers .* for example X - 7"):
         compute_dtype([np.dtype("i8")], ValueRange(7, 2**50), "Images")
+
+
+def naive_parts(n, step, ends):
+    """Chunks are added to a part as long as they fit; a large one is a part of its own."""
+    parts, start = [], 0
+    for end, following in zip(ends, [*ends[1:], n + step + 1], strict=True):
+        if end > start and following - start > step:
+            parts.append((start, end))
+            start = end
+    return parts
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 8, 9, 30, 100])
+@pytest.mark.parametrize("ends", [[8, 13, 14, 23, 30], [7, 14, 21, 28, 30], [30], [0, 4, 30]])
+def test_parts_are_whole_chunks(step, ends):
+    found = list(parts_of_chunks(30, step, np.array(ends)))
+    assert found == naive_parts(30, step, ends)
+
+
+def test_parts_without_chunks():
+    assert list(parts_of_chunks(7, 3)) == [(0, 3), (3, 6), (6, 7)]
+    assert list(parts_of_chunks(0, 3)) == []
+    assert list(parts_of_chunks(9, 5, np.array([2, 4, 9]))) == [(0, 4), (4, 9)]
