@@ -157,6 +157,15 @@ class Drawing:
         return torch.from_numpy(digits()[0][i]).float()[None] + torch.rand(1, 28, 28), 0
 
 
+class Unreadable(Drawing):
+    """A Dataset that the worker of one process cannot read."""
+
+    def __getitem__(self, i):
+        if rank() == 1 and torch.utils.data.get_worker_info() is not None:
+            raise ValueError("no such file")
+        return super().__getitem__(i)
+
+
 def workers():
     before = torch.random.get_rng_state()
     reading = {"iterator_train__num_workers": 1, "iterator_valid__num_workers": 1}
@@ -181,10 +190,11 @@ class Views:
         return images
 
 
-def failing(of_rank, act, X=None):
+def failing(of_rank, act, X=None, **params):
     begin = time.monotonic()
     try:
-        estimator(augment=Views(of_rank, act)).fit(digits()[0] if X is None else X)
+        fitted = estimator(augment=Views(of_rank, act), **params)
+        fitted.fit(digits()[0] if X is None else X)
     except BaseException as error:
         assert not torch.distributed.is_initialized()
         return type(error).__name__, str(error), time.monotonic() - begin
@@ -206,6 +216,9 @@ def failures():
     found.append(failing(0, None, X[: 100 + rank()]))
     found.append(failing(0, None, np.full_like(X, np.nan, dtype=np.float32)))
     found.append(failing(0, None, X[:1]))
+    # Its worker has the connections, too.
+    reading = {"module__width": 4, "iterator_train__num_workers": 1}
+    found.append(failing(None, None, Unreadable(), net_params=reading))
     return found, estimator(max_epochs=1).fit(X).labels_
 
 

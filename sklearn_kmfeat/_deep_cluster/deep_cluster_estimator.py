@@ -326,7 +326,9 @@ class DeepClusterEstimator(
         ------
         ValueError
             For fewer images than clusters, NaN or infinity, a checkpoint that is damaged or of
-            another run, and the like.
+            another run, `distributed` without a job, and the like.
+        RuntimeError
+            When another process of the job failed.
         """
         with (
             joined(self.distributed, self.device) as ranks,

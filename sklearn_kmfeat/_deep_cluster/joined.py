@@ -78,9 +78,15 @@ def joined(distributed: bool, device: Any) -> Iterator[Ranks]:
 
 
 def _free_frames(error):
-    """Free what frames of torch hold: connections end with the last reference to their group."""
+    """Free what frames of torch hold.
+
+    Connections end with the last reference to their group, and with the last process that has
+    them: workers of a loader were forked with them.
+    """
     for frame, _ in walk_tb(error.__traceback__):
-        if frame.f_globals.get("__name__", "").startswith("torch.distributed"):
+        if frame.f_globals.get("__name__", "").startswith(
+            ("torch.distributed", "torch.utils.data")
+        ):
             frame.clear()
 
 

@@ -204,9 +204,9 @@ class _DeepClusterNet(NeuralNet):
     def train_step(self, batch, **fit_params):
         """One gradient for both optimisers; skorch would compute one for each."""
         with drawing(_steps_draw(self)), self.ranks.synchronized():
-            return self._together(batch, fit_params)
+            return self._train_step(batch, fit_params)
 
-    def _together(self, batch, fit_params):
+    def _train_step(self, batch, fit_params):
         self._zero_grad_optimizer()
         # Also where processes that wait here learn that another failed to read its images.
         self._n_in_batch = int(self.ranks.stack(torch.tensor(len(batch[1]))).sum())

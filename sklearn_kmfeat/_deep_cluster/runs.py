@@ -1,6 +1,7 @@
 """Independent runs of deep clustering; the one that agrees most with the others is kept."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,7 @@ class Runs:
         finished = self._stopped_before(i)
         if finished is not None:
             return in_the_end(), finished, False
-        save = None
-        if estimator.checkpoint is not None:
-            save = lambda state: self._save(i, net, state)  # noqa: E731
+        save = None if estimator.checkpoint is None else partial(self._save, i, net)
         place = i, self.n_runs
         finished = train(estimator, net, batches, classes, progress, place, save, fitted)
         stopped = net.stopped_ and len(net.records_) < estimator.max_epochs

@@ -194,7 +194,7 @@ def test_workers_read(of_job):
 def test_errors_end_all_processes(of_job):
     (first, labels), (second, same) = of_job["failures"]
     np.testing.assert_array_equal(labels, same)
-    views, interrupt, again, lengths, invalid, few = zip(first, second, strict=True)
+    views, interrupt, again, lengths, invalid, few, read = zip(first, second, strict=True)
     assert [each[0] for each in views] == ["RuntimeError", "ValueError"]
     assert views[0][1] == "Process 1 of 2 failed with ValueError: no such view"
     assert [each[0] for each in interrupt] == ["KeyboardInterrupt", "RuntimeError"]
@@ -203,6 +203,8 @@ def test_errors_end_all_processes(of_job):
     assert all("different numbers of images: [100, 101]" in each[1] for each in lengths)
     assert all("NaN" in each[1] for each in invalid)
     assert [each[0] for each in few] == ["ValueError"] * 2
+    assert [each[0] for each in read] == ["RuntimeError", "ValueError"]
+    assert "no such file" in read[0][1]
     # Many times what it takes; the time limit of the job is longer still.
     assert all(seconds < 60 for *_, seconds in (*first, *second))
 
