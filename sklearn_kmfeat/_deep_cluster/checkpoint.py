@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._utils.fingerprint import checksum, described
+from .._utils.fingerprint import checksum, described, joined_checksums
 from .checkpoint_file import rewritten
+from .ranks import ALONE, Ranks
 from .sources import ImageBatches
 
 _FORMAT = "sklearn_kmfeat.DeepClusterEstimator"
@@ -23,6 +24,7 @@ _FREE = {
     "checkpoint",
     "cluster_space",
     "device",
+    "distributed",
     "image_shape",
     "layer",
     "max_epochs",
@@ -130,6 +132,7 @@ def run_fingerprint(
     batches: ImageBatches,
     shape: tuple[int, int, int],
     n_labels: tuple[int, ...],
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """What must be the same for a run to go on from a checkpoint.
 
@@ -145,6 +148,8 @@ def run_fingerprint(
         Height, width and channels of the input of the network.
     n_labels : tuple of int
         Clusters of each classifier.
+    ranks : Ranks, default=ALONE
+        The processes, each of which reads its share of the images.
 
     Returns
     -------
@@ -158,7 +163,7 @@ def run_fingerprint(
         fingerprint["max_epochs"] = params["max_epochs"]
     fingerprint["net_params"] = _without_reading(fingerprint["net_params"])
     numbers = {"n_images": len(batches), "shape": tuple(shape), "n_pseudo_labels": n_labels}
-    return fingerprint | numbers | {"checksum of images": _checksum_of_images(batches)}
+    return fingerprint | numbers | {"checksum of images": _checksum_of_images(batches, ranks)}
 
 
 def _without_reading(net_params):
@@ -168,28 +173,32 @@ def _without_reading(net_params):
     return {name: value for name, value in net_params.items() if not name.endswith(_READING)}
 
 
-def _checksum_of_images(batches):
+def _checksum_of_images(batches, ranks):
     """A checksum of images that are the same each time they are read, otherwise None."""
     if batches.may_vary:
         dataset = getattr(batches.source.source, "dataset", None)
         files = getattr(dataset, "samples", None)
         return checksum(*files) if isinstance(files, list | tuple) else None
-    return _checksum_of_all(batches.source)
+    total = 0
+    for of_share, n_bytes in ranks.gather(_checksum_of_share(batches.source, ranks.share)):
+        total = joined_checksums(total, of_share, n_bytes)
+    return total
 
 
-def _checksum_of_all(source):
-    """A checksum of all images as float32, in their order, whatever holds them.
+def _checksum_of_share(source, share):
+    """A checksum of images as float32, in their order, whatever holds them; and their bytes.
 
     On one core it takes 0.14 s for 60,000 images of 28 x 28 bytes and 0.15 s for 20,000 of
     32 x 32 x 3: 0.2 and 0.5 % of an epoch there. So every fit has it, for a later `warm_start`. The
     bytes alone would take 0.02 s, but the same values as floats are the same images.
     """
     n_images = max(1, _VALUES_PER_READ // source.n_features)
-    total = 0
-    for start in range(0, len(source), n_images):
-        block = source.read(slice(start, min(start + n_images, len(source))))
-        total = zlib.crc32(block.to(torch.float32).contiguous().numpy(), total)
-    return total
+    total, n_bytes, share = 0, 0, share(len(source))
+    for start in range(share.start, share.stop, n_images):
+        block = source.read(slice(start, min(start + n_images, share.stop)))
+        block = block.to(torch.float32).contiguous().numpy()
+        total, n_bytes = zlib.crc32(block, total), n_bytes + block.nbytes
+    return total, n_bytes
 
 
 def _refuse_foreign(path, fingerprint, expected):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from .._core.assign import nearest, nearest_and_sums, squared_errors
 from .._core.kmeans import Dictionary, kmeans
 from .._core.restarts import best_of_restarts
+from .._core.rows import Rows, in_parts
 from .._core.seeding import kmeans_plusplus, sample_rows
 from .._core.whitening import Moments
 from .._utils.threads import coarse_threads
@@ -62,7 +63,7 @@ class PCAWhitening(NamedTuple):
 
 @coarse_threads()
 def fit_pca_whitening(
-    rows: torch.Tensor, n_components: int, unit_length: bool = True
+    rows: torch.Tensor | Rows, n_components: int, unit_length: bool = True
 ) -> PCAWhitening:
     """Principal components of rows, each divided by its standard deviation.
 
@@ -70,7 +71,7 @@ def fit_pca_whitening(
 
     Parameters
     ----------
-    rows : tensor of shape (n, d)
+    rows : tensor of shape (n, d), or Rows
     n_components : int
         At most so many.
     unit_length : bool, default=True
@@ -80,9 +81,10 @@ def fit_pca_whitening(
     -------
     PCAWhitening
     """
-    moments = Moments.of(rows)
+    rows = in_parts(rows)
+    moments = rows.added(Moments.of)
     # Not every device has float64.
-    covariance = moments.covariance().to(rows.device if rows.is_cuda else "cpu")
+    covariance = moments.covariance().to(rows.device if rows.device.type == "cuda" else "cpu")
     eigenvalues, vectors = torch.linalg.eigh(covariance)
     eigenvalues, vectors = eigenvalues.flip(0), vectors.flip(1)
     n_kept = min(n_components, int((eigenvalues > _LEAST_EIGENVALUE * eigenvalues[0]).sum()))
@@ -92,20 +94,15 @@ def fit_pca_whitening(
     return PCAWhitening(mean, components, unit_length)
 
 
-def whitened(rows: torch.Tensor, n_components: int) -> torch.Tensor:
-    """Rows in the space of `fit_pca_whitening`."""
-    return fit_pca_whitening(rows, n_components)(rows)
-
-
 @coarse_threads()
 def euclidean_clusters(
-    rows: torch.Tensor, k: int, n_iter: int, rng: np.random.RandomState
+    rows: torch.Tensor | Rows, k: int, n_iter: int, rng: np.random.RandomState
 ) -> torch.Tensor:
     """K-means; a center that loses all its rows moves to one of the rows with the largest error.
 
     Parameters
     ----------
-    rows : tensor of shape (n, d)
+    rows : tensor of shape (n, d), or Rows
     k : int
     n_iter : int
     rng : numpy RandomState
@@ -115,31 +112,68 @@ def euclidean_clusters(
     int64 tensor of shape (n,)
     """
     dictionary = kmeans(rows, sample_rows(rows, k, rng), max_iter=n_iter, tol=_TOLERANCE)
-    return nearest(rows, dictionary.centers)[0]
+    return labels_of(rows, dictionary.centers)
 
 
 @coarse_threads()
 def spherical_clusters(
-    rows: torch.Tensor, k: int, n_iter: int, rng: np.random.RandomState
+    rows: torch.Tensor | Rows, k: int, n_iter: int, rng: np.random.RandomState
 ) -> torch.Tensor:
     """K-means by cosine, for rows of unit length; otherwise as `euclidean_clusters`."""
+    rows = in_parts(rows)
     centers = sample_rows(rows, k, rng)
     for _ in range(n_iter):
-        labels, _, sums = nearest_and_sums(rows, centers)
-        empty = (torch.bincount(labels, minlength=len(centers)) == 0).nonzero()[:, 0]
+        sums, counts = rows.added(_cosine_sums, centers)
+        empty = (counts == 0).nonzero()[:, 0]
         if len(empty):
-            worst = squared_errors(rows, centers, labels).topk(len(empty)).indices
-            sums[empty] = rows[worst].to(sums)
-        new = F.normalize(sums).to(rows)
+            sums[empty] = _worst(rows, centers, len(empty)).to(sums)
+        new = F.normalize(sums).to(centers)
         if torch.equal(new, centers):
             break
         centers = new
+    return labels_of(rows, centers)
+
+
+class _CosineSums(NamedTuple):
+    """Rows of each center, added up; those of two parts merge with ``+``."""
+
+    sums: torch.Tensor
+    counts: torch.Tensor
+
+    def __add__(self, other):
+        return _CosineSums(self.sums + other.sums, self.counts + other.counts)
+
+
+def _cosine_sums(rows, centers):
+    labels, _, sums = nearest_and_sums(rows, centers)
+    return _CosineSums(sums, torch.bincount(labels, minlength=len(centers)))
+
+
+def _worst(rows, centers, m):
+    """The m rows that are farthest from their centers."""
+    found = rows.each(_worst_of_part, centers, m)
+    worst, errors = (torch.cat(some) for some in zip(*found, strict=True))
+    return worst[errors.argsort(descending=True, stable=True)[:m]]
+
+
+def _worst_of_part(rows, centers, m):
+    errors = squared_errors(rows, centers, nearest(rows, centers)[0])
+    errors, worst = errors.topk(min(m, len(errors)))
+    return rows[worst], errors
+
+
+def labels_of(rows: torch.Tensor | Rows, centers: torch.Tensor) -> torch.Tensor:
+    """The nearest of the centers (k, d) for every row, int64 (n,)."""
+    return torch.cat(in_parts(rows).each(_nearest, centers))
+
+
+def _nearest(rows, centers):
     return nearest(rows, centers)[0]
 
 
 @coarse_threads()
 def final_clusters(
-    rows: torch.Tensor,
+    rows: torch.Tensor | Rows,
     k: int,
     rng: np.random.RandomState,
     n_init: int | None = None,
@@ -150,7 +184,7 @@ def final_clusters(
 
     Parameters
     ----------
-    rows : tensor of shape (n, d)
+    rows : tensor of shape (n, d), or Rows
     k : int
     rng : numpy RandomState
     n_init : int or None, default=None
@@ -169,6 +203,9 @@ def final_clusters(
         n_init = max(_LEAST_N_INIT, min(_LARGEST_N_INIT, _CENTERS_OF_ALL_STARTS // k))
     if n_ranked is None:
         n_ranked = max(_LEAST_RANKED, _RANKED_PER_CLUSTER * k)
+    if len(rows) <= 2 * n_ranked:
+        # All of them rank the starts: here, since each start takes many exchanges between parts.
+        rows = rows[:]
     return best_of_restarts(
         rows,
         lambda rows, rng: kmeans_plusplus(rows, k, rng),
@@ -215,9 +252,14 @@ def size_entropy(labels: torch.Tensor, n_labels: int) -> float:
     return float(entropy / np.log(n_labels)) if n_labels > 1 else 1.0
 
 
-def spread(rows: torch.Tensor) -> float:
+def spread(rows: torch.Tensor | Rows) -> float:
     """Variance of rows brought to unit length: 0 when all point the same way."""
-    return max(0.0, float(1 - F.normalize(rows).mean(0).square().sum()))
+    rows = in_parts(rows)
+    return max(0.0, float(1 - (rows.added(_sum_of_directions) / len(rows)).square().sum()))
+
+
+def _sum_of_directions(rows):
+    return F.normalize(rows).sum(0)
 
 
 def simple_silhouette(rows: torch.Tensor, centers: torch.Tensor) -> float:

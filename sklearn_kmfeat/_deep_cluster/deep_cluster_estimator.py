@@ -1,7 +1,5 @@
 """Deep clustering as a scikit-learn estimator."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,12 +13,9 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import normalized_mutual_info_score
-from sklearn.utils.validation import check_is_fitted
 
 from .._core.assign import nearest
 from .._inputs.check import check_images, set_fitted, warn_if_flattened
-from .._utils.device import resolve_device
-from .._utils.generators import seed_generators
 from .._utils.progress import FitProgress
 from .._utils.tensors import shared_tensor
 from .._utils.version import Versioned
@@ -28,13 +23,15 @@ from .checkpoint_file import reserved
 from .clustering import simple_silhouette
 from .computing import computing
 from .exported import Exported
-from .layers import SPACES, check_layer, layer_rows, layer_width
-from .messages import warn_of_fewer_clusters, warn_of_fewer_runs, warn_of_other_n_epochs
+from .joined import joined
+from .layers import layer_width
+from .messages import warn_of_the_end
+from .output import output_rows
 from .parameters import CONSTRAINTS, check_parameters, class_indices
 from .plain import PlainState
-from .recipe import Purpose
-from .runs import Runs
-from .sources import ImageBatches, image_batches, training_batches
+from .runs import Runs, known_of
+from .sharing import check_same, merge_seen
+from .sources import training_batches
 
 
 class DeepClusterEstimator(
@@ -137,6 +134,11 @@ class DeepClusterEstimator(
         layer of the network (``"conv3"``), whose maps are pooled as for linear probes.
     device : str, torch.device or None, default=None
         None is the CPU; ``"auto"`` the first of CUDA, MPS and CPU that is available.
+    distributed : bool, default=False
+        Whether several processes, started by ``torchrun --nproc_per_node=N script.py``, share the
+        work of `fit`, `predict` and `transform`. Each is given all images, reads its share of them,
+        and gets the whole result; the first one writes checkpoints, progress and warnings. With
+        CUDA, ``device="cuda"`` gives each process the GPU of its LOCAL_RANK.
     precision : {"exact", "fast"}, default="exact"
         ``"fast"``: the network computes in bfloat16, on CUDA and on processors with units for it
         (AMX, AVX-512: an epoch of the small network takes a quarter less time); on others it
@@ -263,6 +265,7 @@ class DeepClusterEstimator(
         cluster_space="auto",
         layer="embedding",
         device=None,
+        distributed=False,
         precision="exact",
         checkpoint=None,
         callbacks=None,
@@ -294,6 +297,7 @@ class DeepClusterEstimator(
         self.cluster_space = cluster_space
         self.layer = layer
         self.device = device
+        self.distributed = distributed
         self.precision = precision
         self.checkpoint = checkpoint
         self.callbacks = callbacks
@@ -322,26 +326,28 @@ class DeepClusterEstimator(
         ------
         ValueError
             For fewer images than clusters, NaN or infinity, a checkpoint that is damaged or of
-            another run, and the like.
+            another run, `distributed` without a job, and the like.
+        RuntimeError
+            When another process of the job failed.
         """
-        device = resolve_device(self.device)
-        with computing(device, self.precision, True), reserved(self.checkpoint) as file:
+        with (
+            joined(self.distributed, self.device) as ranks,
+            computing(ranks.device, self.precision, True),
+            reserved(self.checkpoint if ranks.is_first else None) as file,
+        ):
             source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
             warn_if_flattened(self, source)
+            check_same(ranks, len(source))
             check_parameters(self, len(source))
-            batches, shape = training_batches(self, source, device)
+            batches, shape = training_batches(self, source, ranks.device)
             classes = class_indices(y, len(batches))
             progress = FitProgress(self, X, y)
-            known = {"image_shape_": source.image_shape}
-            if source.n_features is not None:
-                known["n_features_in_"] = source.n_features
-            runs = Runs(self, batches, shape, device, file, known)
+            runs = Runs(self, batches, shape, ranks, file, known_of(source))
             attributes, finished = runs.best(classes, progress)
-        progress.end(lambda: attributes)
-        warn_of_other_n_epochs(attributes["n_iter_"], self.max_epochs, finished)
-        warn_of_fewer_runs(len(attributes["agreement_"]), runs.n_runs)
+            merge_seen(ranks, source)
+            progress.end(lambda: attributes)
+            warn_of_the_end(self, attributes, finished, runs.n_runs)
         set_fitted(self, X, source, attributes)
-        warn_of_fewer_clusters(len(self.cluster_centers_), self.n_clusters)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -357,7 +363,7 @@ class DeepClusterEstimator(
         labels : ndarray of shape (n,)
             On the images of `fit` these are `labels_`.
         """
-        return self._nearest(self._rows(X, "clusters")).cpu().numpy()
+        return self._nearest(output_rows(self, X, "clusters")).cpu().numpy()
 
     def transform(self, X: Any) -> np.ndarray:
         """The embeddings of images, or the output of another `layer`.
@@ -372,11 +378,7 @@ class DeepClusterEstimator(
         ndarray of shape (n, d), float32
             The `layer`.
         """
-        if self.layer in SPACES:
-            return self._rows(X, self.layer).cpu().numpy()
-        with self._batches(X) as batches:
-            check_layer(self.net_, self.layer, SPACES)
-            return layer_rows(self.net_, self.layer, batches).numpy()
+        return output_rows(self, X, self.layer).cpu().numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """How clear the clusters of images are, or how well they agree with classes.
@@ -395,7 +397,7 @@ class DeepClusterEstimator(
             its nearest center and b to the next: a silhouette that compares networks of different
             scale. With `y` the normalised mutual information.
         """
-        rows = self._rows(X, "clusters")
+        rows = output_rows(self, X, "clusters")
         if y is None:
             return simple_silhouette(rows, shared_tensor(self.cluster_centers_).to(rows))
         classes = class_indices(y, len(rows))
@@ -406,33 +408,6 @@ class DeepClusterEstimator(
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-    @contextmanager
-    def _batches(self, X: Any) -> Iterator[ImageBatches]:
-        """Batches of X for the fitted net, without gradients.
-
-        A Dataset that draws random numbers draws those that it drew at the end of `fit`.
-        """
-        check_is_fitted(self)
-        device = torch.device(self.net_.device)
-        with computing(device, self.precision, False):
-            self._validate_params()
-            source = check_images(
-                self, X, image_shape=self.image_shape, reset=False, needs_sizes=False
-            )
-            batches, _ = image_batches(source, self._input_shape[:2], device)
-            seed_generators(self.net_.recipe.derived_seed(Purpose.EMBEDDING))
-            yield batches
-            source.seen.end()
-
-    def _rows(self, X, layer):
-        """The embeddings (n, d) of images, or their coordinates in the space of the clusters."""
-        with self._batches(X) as batches:
-            embeddings = self.net_.forward(batches, device=self.net_.device)
-            if layer == "embedding":
-                return embeddings
-            projects = self._on_projection
-            return self._whitening(self.net_.projected(embeddings) if projects else embeddings)
 
     def _nearest(self, rows):
         """The nearest center of each row."""

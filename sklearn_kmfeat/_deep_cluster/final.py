@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 
-from .._core.assign import nearest
 from .._utils.generators import seed_generators
-from .clustering import final_clusters, fit_pca_whitening
+from .clustering import final_clusters, fit_pca_whitening, labels_of
 from .recipe import Purpose
 from .sources import ImageBatches
 
@@ -45,13 +44,14 @@ def fitted_attributes(
     seed_generators(net.recipe.derived_seed(Purpose.EMBEDDING))
     with torch.no_grad():
         rows = net.embeddings(batches)
-        rows = net.projected(rows) if on_projection else rows
+        rows = net.ranks.rows(net.projected(rows) if on_projection else rows)
         n_components = max(_LEAST_COMPONENTS, _COMPONENTS_PER_CLUSTER * n_clusters)
         whitening = fit_pca_whitening(rows, n_components, unit_length=not on_projection)
-        rows = whitening(rows)
+        whitening = net.ranks.from_first(whitening)
+        rows = rows.map(whitening)
         rng = np.random.RandomState(net.recipe.derived_seed(Purpose.FINAL_CLUSTERING))
-        clusters = final_clusters(rows, n_clusters, rng)
-        labels = nearest(rows, clusters.centers)[0]
+        clusters = net.ranks.from_first(final_clusters(rows, n_clusters, rng))
+        labels = labels_of(rows, clusters.centers)
         filters = net.module_.first_filters()
     return {
         "labels_": labels.cpu().numpy(),

@@ -44,14 +44,14 @@ def layer_rows(net: NeuralNet, layer: str, dataset: Dataset) -> torch.Tensor:
     Returns
     -------
     tensor of shape (n, d)
-        On the CPU; see `probe_rows`.
+        On the CPU; see `probe_rows`. Of all images in each process.
 
     Raises
     ------
     ValueError
         When the layer does not run exactly once.
     """
-    return _caught(net, layer, net.get_iterator(dataset))
+    return net.ranks.whole(_caught(net, layer, net.get_iterator(dataset)))
 
 
 def _caught(net, layer, batches):

@@ -32,6 +32,27 @@ def epoch_note(record: dict[str, Any], n_epochs: int, seconds_left: float) -> st
     )
 
 
+def warn_of_the_end(
+    estimator: Any, attributes: dict[str, Any], finished: bool, n_runs: int
+) -> None:
+    """Warn where a fit did not come to what was asked for.
+
+    Parameters
+    ----------
+    estimator : DeepClusterEstimator
+        Its parameters are read.
+    attributes : dict
+        The fitted ones.
+    finished : bool
+        Whether no interrupt ended the run that was kept.
+    n_runs : int
+        How many there were to be.
+    """
+    warn_of_other_n_epochs(attributes["n_iter_"], estimator.max_epochs, finished)
+    warn_of_fewer_runs(len(attributes["agreement_"]), n_runs)
+    warn_of_fewer_clusters(len(attributes["cluster_centers_"]), estimator.n_clusters)
+
+
 def warn_of_other_n_epochs(n_done: int, n_epochs: int, finished: bool) -> None:
     """Warn where more or fewer epochs were done than asked for."""
     if finished and n_done <= n_epochs:

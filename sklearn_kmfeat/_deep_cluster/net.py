@@ -38,8 +38,10 @@ from .._utils.generators import drawing, seed_generators
 from .batches import Batches
 from .clustering import uniform_draw
 from .networks import draws_numbers
+from .ranks import ALONE
 from .reassign import reassign
 from .recipe import Purpose
+from .sharing import own_draws
 from .state import restore, state_of
 
 # Rate of a classifier that is made new, beside an optimiser whose own rate means nothing for plain
@@ -69,7 +71,12 @@ class _DeepClusterNet(NeuralNet):
         What was measured in each epoch.
     stopped_ : bool
         Whether a callback asked to stop the last training.
+    ranks : Ranks
+        The processes that learn together; outside a fit always this one alone.
     """
+
+    ranks = ALONE
+    _asked_to_stop = False
 
     def __init__(
         self,
@@ -127,6 +134,7 @@ class _DeepClusterNet(NeuralNet):
         """Tell the callbacks, which may draw random numbers.
 
         A callback that raises a KeyboardInterrupt, as skorch's EarlyStopping does, asks to stop.
+        Several processes do so together, at the end of an epoch.
         """
         with drawing(True):
             getattr(self, method_name)(self, **cb_kwargs)
@@ -134,14 +142,22 @@ class _DeepClusterNet(NeuralNet):
                 try:
                     getattr(callback, method_name)(self, **cb_kwargs)
                 except KeyboardInterrupt:
-                    self.stopped_ = True
-                    raise
+                    self._asked_to_stop = True
+                    if self.ranks.size == 1:
+                        break
+            at_epoch_end = self.ranks.size == 1 or method_name == "on_epoch_end"
+            if at_epoch_end and self.ranks.any(self._asked_to_stop):
+                self.stopped_, self._asked_to_stop = True, False
+                raise KeyboardInterrupt
 
     def get_iterator(self, dataset, training=False):
-        """Batches of an epoch, or of all images in their order."""
+        """Batches of an epoch, or of the images of this process in their order."""
         if training:
             return self.loader("iterator_train", dataset, partial(self._epoch_order, len(dataset)))
-        return self.loader("iterator_valid", dataset, partial(torch.arange, len(dataset)))
+        share = self.ranks.share(len(dataset))
+        return self.loader(
+            "iterator_valid", dataset, partial(torch.arange, share.start, share.stop)
+        )
 
     def loader(self, name: str, dataset: Dataset, order: Callable[[], torch.Tensor]):
         """The loader of that name, with batches in a certain order.
@@ -149,18 +165,23 @@ class _DeepClusterNet(NeuralNet):
         Parameters
         ----------
         name : {"iterator_train", "iterator_valid"}
+            Of the first, each batch is divided among the processes; of the other, each process
+            has batches of its own.
         dataset : Dataset
         order : callable
             As in `Batches`.
         """
-        seed = 0
+        seed, n_images, divide = 0, len(dataset), self.ranks.divide
         if name == "iterator_train":
-            seed = self.recipe.derived_seed(Purpose.WORKERS, len(self.records_))
+            seed = self.ranks.seed(self.recipe.derived_seed(Purpose.WORKERS, len(self.records_)))
+        else:
+            share = self.ranks.share(n_images)
+            n_images, divide = share.stop - share.start, None
         params = self.get_params_for(name)
         size = params.pop("batch_size", self.batch_size)
         return getattr(self, name)(
             dataset,
-            batch_sampler=Batches(order, len(dataset), size),
+            batch_sampler=Batches(order, n_images, size, divide),
             collate_fn=_unchanged,
             generator=torch.Generator().manual_seed(seed),
             **params,
@@ -169,19 +190,29 @@ class _DeepClusterNet(NeuralNet):
     @drawing(True)
     def _epoch_order(self, n_images):
         if self.recipe.sampling == "shuffle":
-            return torch.randperm(n_images)
-        return uniform_draw(self.pseudo_labels_[0], self.recipe.n_labels[0], n_images)
+            order = torch.randperm(n_images)
+        else:
+            order = uniform_draw(self.pseudo_labels_[0], self.recipe.n_labels[0], n_images)
+        if self.ranks.size > 1:
+            # From here to the end of the epoch, each process draws other numbers.
+            seed = self.recipe.derived_seed(Purpose.VIEWS_OF_RANK, len(self.records_) + 1)
+            seed_generators(self.ranks.seed(seed))
+        return order
 
     # What happens to a batch
 
     def train_step(self, batch, **fit_params):
         """One gradient for both optimisers; skorch would compute one for each."""
-        with drawing(_steps_draw(self)):
+        with drawing(_steps_draw(self)), self.ranks.synchronized():
             return self._train_step(batch, fit_params)
 
     def _train_step(self, batch, fit_params):
         self._zero_grad_optimizer()
+        # Also where processes that wait here learn that another failed to read its images.
+        self._n_in_batch = int(self.ranks.stack(torch.tensor(len(batch[1]))).sum())
         step = self.train_step_single(batch, **fit_params)
+        parameters = [parameter for _, parameter in self.get_all_learnable_params()]
+        step["loss"] = self.ranks.add_gradients(parameters, step["loss"])
         self.notify(
             "on_grad_computed",
             named_parameters=TeeGenerator(self.get_all_learnable_params()),
@@ -202,26 +233,28 @@ class _DeepClusterNet(NeuralNet):
         view = self.recipe.augment if self.module_.training else self.recipe.center_crop
         with torch.no_grad(), drawing(True):
             x = view(x).contiguous(memory_format=torch.channels_last)
-        with self._precision():
+        with _precision(self):
             return super().infer(x, **fit_params).float()
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Mean loss of the classifiers, of embeddings `y_pred` of the images `y_true`."""
-        with self._precision():
+        """Mean loss of the classifiers, of embeddings `y_pred` of the images `y_true`.
+
+        In training, the part that these images have in that of the batch of all processes.
+        """
+        with _precision(self):
             logits = self.module_.head(y_pred, y_true.to(y_pred.device))
         labels = self.pseudo_labels_[:, y_true].to(y_pred.device)
         losses = [
             self.criterion_(scores.float(), target)
             for scores, target in zip(logits, labels, strict=True)
         ]
-        return torch.stack(losses).mean()
-
-    def _precision(self):
-        return autocast(self.recipe.precision, torch.device(self.device))
+        loss = torch.stack(losses).mean()
+        return loss * (len(y_true) / self._n_in_batch) if training else loss
 
     def embeddings(self, dataset: Dataset) -> torch.Tensor:
-        """Embeddings (n, d) of all images, on the device, checked."""
-        embeddings = self.forward(dataset, device=self.device)
+        """Embeddings (n, d) of all images, on the device, checked; of those of this process."""
+        with own_draws(self):
+            embeddings = self.forward(dataset, device=self.device)
         if not bool(embeddings.isfinite().all()):
             raise ValueError(f"The network gives embeddings that are not finite: {_SMALLER_STEPS}")
         return embeddings
@@ -259,7 +292,8 @@ class _DeepClusterNet(NeuralNet):
             last whole epoch.
         """
         self.notify("on_train_begin", X=dataset, y=y)
-        self._classes, self._on_epoch, self.stopped_ = y, on_epoch, False
+        self._classes, self._on_epoch = y, on_epoch
+        self.stopped_ = self._asked_to_stop = False
         self._last_state = state_of(self)
         finished = True
         try:
@@ -268,6 +302,8 @@ class _DeepClusterNet(NeuralNet):
                     set_cosine_rate(self.optimizer_, len(self.records_) / n_epochs)
                 self.fit_loop(dataset, epochs=1)
         except KeyboardInterrupt:
+            if self.ranks.size > 1 and not self.stopped_:
+                raise  # the others are somewhere else in the epoch
             restore(self, self._last_state)
             finished = len(self.records_) >= n_epochs
             if not self.records_:
@@ -305,12 +341,24 @@ class _DeepClusterNet(NeuralNet):
             if name != "epoch":
                 self.history.record(name, value)
         self._last_state = state_of(self)
-        self.stopped_ = bool(self._on_epoch is not None and self._on_epoch(self._last_state))
+        stops = bool(self._on_epoch is not None and self._on_epoch(self._last_state))
+        self.stopped_ = self.ranks.any(stops)
+
+    def on_batch_end(self, net, batch=None, training=False, **kwargs):
+        """Note how many images the batch of all processes had."""
+        super().on_batch_end(net, batch, training, **kwargs)
+        if training:
+            self.history.record_batch("train_batch_size", self._n_in_batch)
 
 
 def _unchanged(batch):
     """A batch that the Dataset has put together itself."""
     return batch
+
+
+def _precision(net):
+    """The block in which the network of a net computes."""
+    return autocast(net.recipe.precision, torch.device(net.device))
 
 
 def _steps_draw(net):

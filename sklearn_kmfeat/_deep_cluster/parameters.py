@@ -51,6 +51,7 @@ CONSTRAINTS = {
     "cluster_space": [StrOptions({"auto", "embedding", "projection"})],
     "layer": [str],
     "device": [str, torch.device, None],
+    "distributed": ["boolean"],
     "precision": [StrOptions({"exact", "fast"})],
     "checkpoint": [str, os.PathLike, None],
     "callbacks": [list, None],

@@ -1,6 +1,5 @@
 """New pseudo-labels before an epoch."""
 
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +11,14 @@ from torch.utils.data import Dataset
 
 from .._utils.generators import drawing
 from ..metrics import purity_score
-from .clustering import euclidean_clusters, size_entropy, spherical_clusters, spread, whitened
+from .clustering import (
+    euclidean_clusters,
+    fit_pca_whitening,
+    size_entropy,
+    spherical_clusters,
+    spread,
+)
+from .sharing import own_draws
 
 
 def reassign(
@@ -56,7 +62,7 @@ def reassign(
 
 
 def _rows_to_cluster(net, dataset):
-    """Rows (n, d), the function that clusters them, and their variance at unit length.
+    """Rows (n, d) in parts, the function that clusters them, and their variance at unit length.
 
     An untrained projection holds less of the images than an untrained network: so the first
     clusters are those of the embeddings, even where the head keeps projections.
@@ -65,11 +71,13 @@ def _rows_to_cluster(net, dataset):
     if net.pseudo_labels_ is not None:
         rows = head.rows_to_cluster()
         if rows is not None:
+            rows = net.ranks.rows(rows)
             return rows, spherical_clusters, spread(rows)
-    embeddings = net.embeddings(dataset)
+    embeddings = net.ranks.rows(net.embeddings(dataset))
     if head.per_image_buffers and net.pseudo_labels_ is None:
         _fill_buffers(net, dataset)
-    rows = whitened(embeddings, net.recipe.n_components)
+    whitening = fit_pca_whitening(embeddings, net.recipe.n_components)
+    rows = embeddings.map(net.ranks.from_first(whitening))
     return rows, euclidean_clusters, spread(embeddings)
 
 
@@ -77,9 +85,10 @@ def _rows_to_cluster(net, dataset):
 def _fill_buffers(net, dataset):
     """Show the head a random view of every image."""
     net._set_training(True)
-    order = partial(torch.randperm, len(dataset))
-    for images, index in net.loader("iterator_train", dataset, order):
-        net.module_.head(net.infer(images), index.to(net.device))
+    order = torch.randperm(len(dataset))
+    with own_draws(net), net.ranks.synchronized():
+        for images, index in net.loader("iterator_train", dataset, lambda: order):
+            net.module_.head(net.infer(images), index.to(net.device))
 
 
 def _compared(labels, n_labels, previous, classes):

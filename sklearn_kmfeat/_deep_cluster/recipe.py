@@ -23,6 +23,8 @@ class Purpose(IntEnum):
     EMBEDDING = 5
     #: The seeds of the runs after the first.
     RUN = 6
+    #: What one of several processes draws by itself in an epoch, before and while it learns.
+    OF_RANK, VIEWS_OF_RANK = 7, 8
 
 
 def seed_of_run(seed: int, run: int) -> int:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from sklearn.utils import check_random_state
 from skorch import NeuralNet
 
@@ -11,7 +10,9 @@ from .._utils.generators import drawing, seed_generators
 from .assembly import new_net
 from .checkpoint import read_checkpoint, run_fingerprint
 from .parameters import n_pseudo_labels
+from .ranks import Ranks
 from .recipe import seed_of_run
+from .sharing import share_out
 from .sources import ImageBatches
 from .state import restore, state_of
 
@@ -44,7 +45,11 @@ class Start(NamedTuple):
 
 
 def start_of(
-    estimator: Any, batches: ImageBatches, shape: tuple[int, int, int], checkpoint: Path | None
+    estimator: Any,
+    batches: ImageBatches,
+    shape: tuple[int, int, int],
+    checkpoint: Path | None,
+    ranks: Ranks,
 ) -> Start:
     """From where the runs of a fit go on.
 
@@ -57,16 +62,17 @@ def start_of(
     shape : (int, int, int)
         Height, width and channels of the input of the network.
     checkpoint : Path or None
-        The file from which the fit goes on, if it exists.
+        The file from which the fit goes on, if it exists; of the first process.
+    ranks : Ranks
 
     Returns
     -------
     Start
     """
     n_labels = n_pseudo_labels(estimator, len(batches))
-    fingerprint = run_fingerprint(estimator.get_params(deep=False), batches, shape, n_labels)
+    fingerprint = run_fingerprint(estimator.get_params(deep=False), batches, shape, n_labels, ranks)
     content = None if checkpoint is None else read_checkpoint(checkpoint, fingerprint)
-    states = [] if content is None else content["runs"]
+    states = ranks.from_first([] if content is None else content["runs"])
     warm = not states and estimator.warm_start and hasattr(estimator, "net_")
     same_images = True
     if warm:
@@ -74,7 +80,7 @@ def start_of(
         same_images = _same_images(estimator._fingerprint, fingerprint)
     # Drawn in any case: a RandomState that is given must not depend on what is on the disk.
     seed = check_random_state(estimator.random_state).randint(2**31 - 1)
-    seed = int(states[0]["seed"] if states else seed)
+    seed = ranks.from_first(int(states[0]["seed"] if states else seed))
     return Start(states, warm, same_images, seed, n_labels, fingerprint)
 
 
@@ -85,7 +91,7 @@ def net_of_run(
     run: int,
     batches: ImageBatches,
     shape: tuple[int, int, int],
-    device: torch.device,
+    ranks: Ranks,
 ) -> NeuralNet:
     """The net of a run, initialised, in the state from which it goes on.
 
@@ -100,7 +106,7 @@ def net_of_run(
         The training images.
     shape : (int, int, int)
         Height, width and channels of the input of the network.
-    device : torch.device
+    ranks : Ranks
 
     Returns
     -------
@@ -108,10 +114,11 @@ def net_of_run(
     """
     seed = seed_of_run(start.seed, run)
     seed_generators(seed)
-    net = new_net(estimator, batches, shape, start.n_labels, seed, device).initialize()
+    net = new_net(estimator, batches, shape, start.n_labels, seed, ranks.device).initialize()
     if run < len(start.states):
         state = start.states[run]
         _restore(net, state if start.same_images else _without_images(state, net), start.warm)
+    share_out(net, ranks)
     return net
 
 

@@ -1,19 +1,22 @@
 """Independent runs of deep clustering; the one that agrees most with the others is kept."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from .._core.consensus import agreement_matrix, mean_agreement
+from .._inputs.base import ImageSource
 from .._utils.progress import FitProgress
 from .checkpoint import write_checkpoint
 from .final import fitted_attributes
 from .layers import SPACES, check_layer, layer_width
 from .parameters import clusters_projections
+from .ranks import Ranks
 from .resume import net_of_run, start_of
+from .sharing import bring_together, whole_state
 from .sources import ImageBatches
 from .state import state_of
 from .training import train
@@ -30,9 +33,9 @@ class Runs:
         The training images.
     shape : (int, int, int)
         Height, width and channels of the input of the network.
-    device : torch.device
+    ranks : Ranks
     checkpoint : Path or None
-        The file that holds all runs; they go on from it if it exists.
+        The file that holds all runs; they go on from it if it exists. In the first process.
     known : dict
         Fitted attributes that all runs share.
 
@@ -47,13 +50,13 @@ class Runs:
         estimator: Any,
         batches: ImageBatches,
         shape: tuple[int, int, int],
-        device: torch.device,
+        ranks: Ranks,
         checkpoint: Path | None,
         known: dict[str, Any],
     ):
         self.estimator, self.checkpoint = estimator, checkpoint
-        self.images = batches, shape, device
-        self.start = start_of(estimator, batches, shape, checkpoint)
+        self.images, self.ranks = (batches, shape), ranks
+        self.start = start_of(estimator, batches, shape, checkpoint, ranks)
         self.known = known | {"_fingerprint": self.start.fingerprint}
         self.n_runs = 1 if self.start.warm else estimator.n_init
         # What the file holds: in the order of the runs, more of them where `n_init` was larger.
@@ -82,7 +85,7 @@ class Runs:
             try:
                 attributes, end, interrupted = self._run(i, classes, progress)
             except KeyboardInterrupt:
-                if not runs:
+                if not runs or self.ranks.size > 1:
                     raise
                 break
             if not interrupted or not runs:
@@ -97,8 +100,8 @@ class Runs:
 
     def _run(self, i, classes, progress):
         """Attributes of a run, whether it was finished, and whether the user interrupted it."""
-        estimator, (batches, shape, device) = self.estimator, self.images
-        net = net_of_run(estimator, self.start, i, batches, shape, device)
+        estimator, (batches, shape) = self.estimator, self.images
+        net = net_of_run(estimator, self.start, i, batches, shape, self.ranks)
         if estimator.layer not in SPACES:
             check_layer(net, estimator.layer, SPACES)
             layer_width(net, estimator.layer, shape)
@@ -108,16 +111,21 @@ class Runs:
             parts = (net, batches, shape, estimator.n_clusters, on_projection)
             return self.known | {"agreement_": np.ones((1, 1))} | fitted_attributes(*parts)
 
+        def in_the_end():
+            attributes = fitted()
+            bring_together(net)
+            return attributes
+
         finished = self._stopped_before(i)
         if finished is not None:
-            return fitted(), finished, False
-        save = None if self.checkpoint is None else lambda state: self._save(i, state)
+            return in_the_end(), finished, False
+        save = None if estimator.checkpoint is None else partial(self._save, i, net)
         place = i, self.n_runs
         finished = train(estimator, net, batches, classes, progress, place, save, fitted)
         stopped = net.stopped_ and len(net.records_) < estimator.max_epochs
         if save is not None and stopped and self.n_runs > 1:
             save(state_of(net) | {"stopped": [estimator.max_epochs, finished]})
-        return fitted(), finished, not finished and not net.stopped_
+        return in_the_end(), finished, not finished and not net.stopped_
 
     def _stopped_before(self, i):
         """Whether a run of the file was finished, if a callback stopped it; otherwise None.
@@ -129,9 +137,20 @@ class Runs:
         n_epochs, finished = self.start.states[i].get("stopped", (None, None))
         return finished if n_epochs == self.estimator.max_epochs and self.n_runs > 1 else None
 
-    def _save(self, i, state):
+    def _save(self, i, net, state):
+        state = whole_state(net, state)
+        if self.checkpoint is None:
+            return
         self.states[i : i + 1] = [state]
         write_checkpoint(self.checkpoint, self.start.fingerprint, {"runs": self.states})
+
+
+def known_of(source: ImageSource) -> dict[str, Any]:
+    """The fitted attributes that the images alone decide."""
+    known = {"image_shape_": source.image_shape}
+    if source.n_features is not None:
+        known["n_features_in_"] = source.n_features
+    return known
 
 
 def most_agreeing(

@@ -40,13 +40,15 @@ def train(
     save : callable or None
         Called with the state of the net after each epoch.
     fitted : callable
-        Gives the fitted attributes as if the fit ended now, for callbacks of scikit-learn.
+        Gives the fitted attributes as if the fit ended now, for callbacks of scikit-learn. Those
+        are called in the first of several processes, which cannot make them alone.
 
     Returns
     -------
     bool
         False if the user interrupted, or a callback of skorch.
     """
+    fitted = fitted if net.ranks.size == 1 else _refuse_fitted
     guard = CollapseGuard(net.recipe.n_labels)
     begin, n_before = perf_counter(), len(net.records_)
     n_epochs, (run, n_runs) = estimator.max_epochs, place
@@ -64,3 +66,10 @@ def train(
     with progress.task(name, n_epochs or None) as task:
         task.n_steps = n_before
         return net.train(batches, n_epochs, classes, on_epoch)
+
+
+def _refuse_fitted():
+    raise RuntimeError(
+        "A callback asked for the fitted attributes between two epochs, which distributed=True "
+        "does not offer: without it, or after the fit, they are there."
+    )

@@ -12,6 +12,8 @@ from torch.nn.parameter import is_lazy
 
 # Parameters of an estimator that do not decide what it learns, or cannot be compared.
 _INCIDENTAL = {"device", "random_state", "verbose"}
+# Of zlib.crc32, the highest power in the lowest bit.
+_CRC_POLYNOMIAL = 0xEDB88320
 
 
 def checksum(*values: Any) -> int:
@@ -94,3 +96,37 @@ def _shapes(module):
         return None
     tensors = module.state_dict(keep_vars=True).items()
     return [(name, tuple(each.shape)) for name, each in tensors if not is_lazy(each)]
+
+
+def joined_checksums(first: int, second: int, n_bytes: int) -> int:
+    """The CRC-32 of two blocks one after the other.
+
+    As in zlib's `crc32_combine`, which Python lacks: zeros are appended to the first block by
+    multiplication in GF(2), a matrix for each bit of their number.
+
+    Parameters
+    ----------
+    first, second : int
+        Those of the blocks, as of `zlib.crc32`.
+    n_bytes : int
+        Length of the second block.
+    """
+    # The matrix of one zero bit: the polynomial, and a shift; columns as ints.
+    matrix = [_CRC_POLYNOMIAL, *(1 << i for i in range(31))]
+    for _ in range(3):
+        matrix = [_times(matrix, column) for column in matrix]
+    while n_bytes:
+        if n_bytes & 1:
+            first = _times(matrix, first)
+        matrix = [_times(matrix, column) for column in matrix]
+        n_bytes >>= 1
+    return first ^ second
+
+
+def _times(matrix, vector):
+    """Product in GF(2) of a matrix, a list of its columns, and a vector of bits."""
+    product = 0
+    for i, column in enumerate(matrix):
+        if vector >> i & 1:
+            product ^= column
+    return product

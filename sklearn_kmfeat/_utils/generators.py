@@ -95,6 +95,17 @@ class OwnGenerators:
             generator.manual_seed(seed)
         self.last_seed, self.numpy, self.python = seed, None, None
 
+    def state(self) -> tuple:
+        """From where they go on."""
+        states = {kind: generator.get_state() for kind, generator in self.torch.items()}
+        return states, self.last_seed, self.numpy, self.python
+
+    def set_state(self, state: tuple) -> None:
+        """Go on from a state of before."""
+        states, self.last_seed, self.numpy, self.python = state
+        for kind, generator in self.torch.items():
+            generator.set_state(states[kind])
+
     def __enter__(self):
         self.token = _ACTIVE.set(weakref.ref(self))
         if self.draws_at_once:
@@ -237,6 +248,24 @@ def seed_generators(seed: int) -> None:
     active = _active()
     if active is not None:
         active.seed(seed)
+
+
+@contextmanager
+def drawing_apart(seed: int) -> Iterator[None]:
+    """Inside the block, the generators of this one of `OwnGenerators` draw from another seed.
+
+    After it they go on as if nothing had been drawn.
+    """
+    active = _active()
+    if active is None:
+        yield
+        return
+    before = active.state()
+    active.seed(seed)
+    try:
+        yield
+    finally:
+        active.set_state(before)
 
 
 @contextmanager

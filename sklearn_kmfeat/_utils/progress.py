@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .quiet import is_quiet
+
 
 class FitProgress:
     """The root of the tree.
@@ -26,7 +28,9 @@ class FitProgress:
     def __init__(self, estimator: Any, X: Any, y: Any = None):
         self.estimator = estimator
         self.given = {"estimator": estimator, "X": X, "y": y}
-        self.root = estimator._init_callback_context(max_subtasks=None)
+        self.root = _NoCallbacks()
+        if not is_quiet():
+            self.root = estimator._init_callback_context(max_subtasks=None)
         self.root.call_on_fit_task_begin(**self.given)
 
     def task(self, name: str, max_subtasks: int | None) -> "Task":
@@ -36,6 +40,19 @@ class FitProgress:
     def end(self, attributes: Callable[[], dict]) -> None:
         """End the fit; `attributes` is a function that gives the fitted ones."""
         self.root.call_on_fit_task_end(**self.given, reconstruction_attributes=attributes)
+
+
+class _NoCallbacks:
+    """In place of a context of scikit-learn, where another process calls the callbacks."""
+
+    def subcontext(self, **task):
+        return self
+
+    def call_on_fit_task_begin(self, **given):
+        pass
+
+    def call_on_fit_task_end(self, **given):
+        return False
 
 
 class Task:
@@ -80,7 +97,9 @@ class Task:
 
 
 def report(estimator: Any, message: str) -> None:
-    """Write one line for `verbose`."""
+    """Write one line for `verbose`, but not inside `quiet`."""
+    if is_quiet():
+        return
     sys.stdout.write(f"[{type(estimator).__name__}] {message}\n")
     sys.stdout.flush()
 

@@ -121,13 +121,13 @@ def test_images_of_a_step(monkeypatch, fitted):
     drawn = []
 
     class Recording(module.Batches):
-        def __init__(self, order, n_images, batch_size):
+        def __init__(self, order, *args):
             def recorded():
                 index = order()
                 drawn.append(index)
                 return index
 
-            super().__init__(recorded, n_images, batch_size)
+            super().__init__(recorded, *args)
 
     monkeypatch.setattr(module, "Batches", Recording)
     fitted(head="prototypes", sampling="shuffle", max_epochs=1)

@@ -14,6 +14,7 @@ from sklearn_kmfeat._utils import generators
 from sklearn_kmfeat._utils.generators import (
     OwnGenerators,
     drawing,
+    drawing_apart,
     reading_item,
     seed_generators,
 )
@@ -101,6 +102,23 @@ def test_blocks_inside_each_other():
         assert not torch.equal(torch.rand(1), first)
         seed_generators(1)
         assert torch.equal(torch.rand(1), first)
+
+
+def test_numbers_drawn_apart():
+    """Others, and those of the block go on as if they had not been drawn."""
+    with OwnGenerators(CPU, 3):
+        first, second = torch.rand(2), torch.rand(2)
+        seed_generators(3)
+        assert torch.equal(torch.rand(2), first)
+        with drawing_apart(4):
+            apart = torch.rand(2)
+            with reading_item(0):
+                random.random()
+        assert torch.equal(torch.rand(2), second)
+        seed_generators(4)
+        assert torch.equal(torch.rand(2), apart)
+    with drawing_apart(4):  # where nothing is drawn by generators of ours
+        torch.rand(2)
 
 
 def test_nothing_is_seeded_outside():

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from ..ranks import ALONE, Ranks
+
 
 class Head(nn.Module, ABC):
     """Classifiers of embeddings, which learn the pseudo-labels.
@@ -36,13 +38,17 @@ class Head(nn.Module, ABC):
         Whether it has a projection, and so offers ``cluster_space="projection"``.
     per_image_buffers : tuple of str
         Names of the buffers with a row for each training image. They are not taken over when
-        `warm_start` goes on with other images.
+        `warm_start` goes on with other images. While several processes learn, each holds the
+        rows of its share.
+    ranks : Ranks
+        The processes that learn together; set before the first clustering.
     """
 
     default_sampling: ClassVar[Literal["uniform", "shuffle"]] = "uniform"
     restarts: ClassVar[bool] = False
     projects: ClassVar[bool] = False
     per_image_buffers: ClassVar[tuple[str, ...]] = ()
+    ranks: Ranks = ALONE
 
     def fresh_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that `renew` makes new; none unless the head `restarts`."""
@@ -59,7 +65,8 @@ class Head(nn.Module, ABC):
         Returns
         -------
         tensor of shape (n_images, d) or None
-            Rows of unit length, one for each training image, which are clustered by cosine. None:
+            Rows of unit length, one for each training image (of the share of this process), which
+            are clustered by cosine. None:
             all images are embedded, and the whitened embeddings are clustered. That is what
             always happens in the first clustering, when nothing in the head is learned.
         """
@@ -82,7 +89,7 @@ class Head(nn.Module, ABC):
         ----------
         embeddings : tensor of shape (n, d)
         index : int64 tensor of shape (n,)
-            Which training images they belong to.
+            Which training images, of all, they belong to.
 
         Returns
         -------

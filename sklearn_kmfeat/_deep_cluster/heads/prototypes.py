@@ -41,6 +41,7 @@ class PrototypesHead(Head):
     ):
         super().__init__()
         self.temperature = temperature
+        self.n_images = n_images
         self.projection = nn.Sequential(
             nn.ReLU() if relu else nn.Identity(),
             nn.Linear(n_features, n_hidden, bias=False),
@@ -63,10 +64,11 @@ class PrototypesHead(Head):
 
     def renew(self, labels: torch.Tensor) -> None:
         """Take the centroids of the clusters (n_classifiers, n_images) of the memory."""
+        share = self.ranks.share(self.n_images)
         for i, assignment in enumerate(labels):
             prototypes = getattr(self, f"prototypes{i}")
-            sums = sums_by_label(self.memory, assignment, len(prototypes))
-            prototypes.copy_(F.normalize(sums))
+            sums = sums_by_label(self.memory, assignment[share], len(prototypes))
+            prototypes.copy_(F.normalize(self.ranks.total(sums)))
 
     def projected(self, embeddings):
         """Projections (n, n_projected) of unit length, of embeddings (n, d)."""
@@ -75,6 +77,6 @@ class PrototypesHead(Head):
     def forward(self, embeddings, index):
         """Logits (n, k) of each classifier; the projections go into the memory at `index`."""
         rows = self.projected(embeddings)
-        self.memory[index] = rows.detach()
+        self.ranks.keep(self.memory, self.n_images, index, rows.detach())
         prototypes = [getattr(self, f"prototypes{i}") for i in range(self.n_classifiers)]
         return [rows @ each.T / self.temperature for each in prototypes]
