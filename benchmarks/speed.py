@@ -11,6 +11,7 @@ from datetime import date
 
 import numpy as np
 import torch
+from _cluster import bench_cluster
 from _data import cifar10_images
 from _deep_speed import bench_deep
 from _encoding_speed import bench_busy, bench_encoding, bench_search
@@ -289,6 +290,7 @@ BENCHMARKS = {
     "vocabulary": bench_vocabulary,
     "files": bench_files,
     "deep": bench_deep,
+    "cluster": bench_cluster,
 }
 
 

@@ -12,6 +12,8 @@ import dask
 import distributed
 from dask.delayed import Delayed
 
+from ._tasks import released
+
 # Between two looks whether there are workers left, and how long there may be none: a nanny starts
 # a worker again in about two seconds.
 _SECONDS_BETWEEN_LOOKS = 2.0
@@ -70,11 +72,11 @@ class Cluster:
             Where all workers are gone.
         """
         if self.client is None:
-            return list(dask.compute(*tasks))
+            return released(list(dask.compute(*tasks)))
         with _released(self.client.compute(list(tasks))) as futures:
             for _ in self._done(futures):
                 pass
-            return self.client.gather(futures)
+            return released(self.client.gather(futures))
 
     def done(self, values: Sequence[Delayed]) -> Iterable[int]:
         """Yields how many more of the values that are kept are there, until all are."""

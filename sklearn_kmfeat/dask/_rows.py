@@ -5,23 +5,18 @@ map       parts -> parts, on the workers
 added     parts -> one sum on each worker -> here
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
 from typing import Any
 
 import numpy as np
 import torch
-from dask import delayed
 from dask.delayed import Delayed
 
 from .._core.rows import ForEach, Rows, by_part
-from .._utils.device import matmul_precision
-from .._utils.settings import standard_settings
-from .._utils.threads import coarse_threads
 from ._cluster import Cluster
-
-_CPU = torch.device("cpu")
+from ._tasks import Held, task
 
 
 class WorkerRows(Rows):
@@ -37,7 +32,7 @@ class WorkerRows(Rows):
     dtype : torch.dtype
     """
 
-    device = _CPU
+    device = torch.device("cpu")
 
     def __init__(
         self,
@@ -67,7 +62,7 @@ class WorkerRows(Rows):
         if self._places is None:
             self._places = self.cluster.places(self.parts)
         tasks = self._tasks(function, args)
-        how = hold(packed)
+        how = Held(packed)
         sums = [task(_sum_of, [tasks[p] for p in some], how) for some in self._places]
         return reduce(add, self.cluster.results(sums))
 
@@ -77,7 +72,7 @@ class WorkerRows(Rows):
         places = by_part(index.cpu().numpy(), self.lengths)
         # Of no rows, too, a part tells what they are.
         some = [p for p, (which, _) in enumerate(places) if len(which)] or [0]
-        tasks = [task(_called, self.parts[p], hold((_at, places[p][1]))) for p in some]
+        tasks = [task(_at, self.parts[p], Held(places[p][1])) for p in some]
         order = np.argsort(np.concatenate([places[p][0] for p in some]))
         return joined(self.cluster.results(tasks))[torch.from_numpy(order)]
 
@@ -87,7 +82,7 @@ class WorkerRows(Rows):
         bins = [bin.tolist() for bin in np.array_split(np.arange(len(indices)), n_bins)]
         places = [by_part(np.concatenate([indices[i] for i in bin]), self.lengths) for bin in bins]
         split = [
-            task(_called, part, hold((_split, [of_bin[p][1] for of_bin in places])))
+            task(_split, part, Held([of_bin[p][1] for of_bin in places]))
             for p, part in enumerate(self.parts)
         ]
         tasks = []
@@ -95,14 +90,14 @@ class WorkerRows(Rows):
             pieces = [task(_item, each, b) for each in split]
             which = [which for which, _ in of_bin]
             groups = [(len(indices[i]), arguments[i]) for i in bin]
-            tasks.append(task(_of_groups, pieces, hold((function, which, groups))))
+            tasks.append(task(_of_groups, pieces, *map(Held, (function, which, groups))))
         return [result for of_bin in self.cluster.results(tasks) for result in of_bin]
 
     def _tasks(self, function, args):
         """A task of each part; what all parts are given goes to each worker once."""
         by_itself = [isinstance(arg, ForEach | WorkerRows) for arg in args]
         given = [_Own if own else arg for arg, own in zip(args, by_itself, strict=True)]
-        given = task(_unchanged, hold((function, *given)))
+        given = task(_unchanged, Held((function, *given)))
         owns = [arg for arg, own in zip(args, by_itself, strict=True) if own]
         return [
             task(_called, part, given, *[_of_part(own, p) for own in owns])
@@ -114,45 +109,18 @@ class _Own:
     """Stands for an argument of which each part has its own."""
 
 
-class _Held:
-    """An argument of a task as it is: dask does not look for tasks inside."""
-
-    def __init__(self, value):
-        self.value = value
-
-
-hold = _Held
-
-
-def task(function: Callable, *args: Any) -> Delayed:
-    """A task for dask, whose arguments are other tasks, lists of them, or held values."""
-    return delayed(_computed, pure=False)(hold(function), *args)
-
-
-def _computed(function, *args):
-    """In full precision, without gradients and on one thread: workers share the processor."""
-    with (
-        torch.no_grad(),
-        standard_settings(),
-        matmul_precision("exact", _CPU),
-        coarse_threads(1),
-    ):
-        return function.value(*args)
-
-
 def _called(part, given, *own):
-    function, *args = given.value
     own = iter(own)
-    args = [next(own) if arg is _Own else arg for arg in args]
-    return function(part, *[arg.value if isinstance(arg, _Held) else arg for arg in args])
+    function, *args = given
+    return function(part, *[next(own) if arg is _Own else arg for arg in args])
 
 
 def _of_part(own, p):
-    return own.parts[p] if isinstance(own, WorkerRows) else hold(own.values[p])
+    return own.parts[p] if isinstance(own, WorkerRows) else Held(own.values[p])
 
 
-def _unchanged(held):
-    return held
+def _unchanged(value):
+    return value
 
 
 def _item(values, i):
@@ -161,7 +129,7 @@ def _item(values, i):
 
 def _sum_of(values, packed):
     total = reduce(add, values)
-    return total if packed.value is None else packed.value(total)
+    return total if packed is None else packed(total)
 
 
 def _at(part, index):
@@ -173,9 +141,8 @@ def _split(part, indices):
     return [part[torch.from_numpy(index)] for index in indices]
 
 
-def _of_groups(pieces, how):
+def _of_groups(pieces, function, places, groups):
     """What a function gives for the groups of a bin, whose rows come from all parts."""
-    function, places, groups = how.value
     lengths = [length for length, _ in groups]
     rows = pieces[0].new_empty(sum(lengths), pieces[0].shape[1])
     for piece, which in zip(pieces, places, strict=True):

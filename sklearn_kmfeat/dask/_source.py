@@ -22,7 +22,8 @@ from .._inputs.spread import SpreadImages, SpreadSource
 from .._inputs.values import UNSEEN, ValueRange
 from ._arrays import DaskImages, block_values, dask_images
 from ._cluster import Cluster
-from ._rows import WorkerRows, hold, joined, task
+from ._rows import WorkerRows, joined
+from ._tasks import Held, task
 
 # Rows of a part, at most, where the array has enough blocks: with 1,600 filters of 108 values an
 # iteration takes 0.2 s for so many, beside which its overhead of a few milliseconds is nothing.
@@ -67,8 +68,8 @@ class BlockSource(DaskImages, SpreadSource):
     def looked_at(self, request: Request) -> "BlockSource":
         """The same images, whose range is known; NaN and infinity are refused."""
         shape = self.shape if request.image_contrast else None
-        looks = [hold((start, shape)) for start in self.starts]
-        tasks = [task(_look, block, how) for block, how in zip(self._blocks, looks, strict=True)]
+        blocks = zip(self._blocks, self.starts, strict=True)
+        tasks = [task(_look, block, start, Held(shape)) for block, start in blocks]
         ranges, variances = zip(*self.cluster.results(tasks), strict=True)
         source = BlockSource(self.data, self.shape, self.ready, reduce(or_, ranges))
         source.cluster = self.cluster
@@ -77,8 +78,8 @@ class BlockSource(DaskImages, SpreadSource):
         return source
 
     def added(self, function, n_images, total):
-        how = hold((self.of_block, function))
-        found = self.cluster.results([task(_sum_of_block, block, how) for block in self._blocks])
+        how = Held(self.of_block), Held(function)
+        found = self.cluster.results([task(_sum_of_block, block, *how) for block in self._blocks])
         self.seen.values = reduce(or_, [values for _, values in found])
         return reduce(add, [sums for sums, _ in found], total)
 
@@ -88,8 +89,9 @@ class BlockSource(DaskImages, SpreadSource):
         counts = np.array([len(of_block.places) for of_block in of_blocks])
         some = np.flatnonzero(counts)
         blocks = self._blocks
-        given = [hold((self.of_block, grid, of_blocks[b], image_eps, groups)) for b in some]
-        cuts = [task(_cut, blocks[b], how) for b, how in zip(some, given, strict=True)]
+        how = Held(self.of_block), Held(grid)
+        more = image_eps, Held(groups)
+        cuts = [task(_cut, blocks[b], *how, Held(of_blocks[b]), *more) for b in some]
         parts = _neighbors(counts[some], self.cluster.n_threads)
         n_groups, n_parts = len(groups), len(parts)
         tasks = [
@@ -166,9 +168,8 @@ def _neighbors(counts: np.ndarray, n_threads: int) -> list[np.ndarray]:
     return [np.flatnonzero(part == p) for p in np.unique(part)]
 
 
-def _look(block, how):
+def _look(block, start, shape):
     """The range of a block, and where it is asked for the variance of its images, by dtype."""
-    start, shape = how.value
     values = block_values(block, start)
     if shape is None:
         return values, None
@@ -178,16 +179,14 @@ def _look(block, how):
     }
 
 
-def _sum_of_block(block, how):
-    of_block, function = how.value
+def _sum_of_block(block, of_block, function):
     source = of_block(block)
     sums = [function(images) for _, images in source.batches(images_per_batch(source))]
     return reduce(add, sums), _range_of(source)
 
 
-def _cut(block, how):
+def _cut(block, of_block, grid, locations, image_eps, groups):
     """The patches of a block, of each group of channels, and the range of its pixels."""
-    of_block, grid, locations, image_eps, groups = how.value
     source = of_block(block)
     patches = cut_patches(
         source, grid, locations, torch.device("cpu"), image_eps=image_eps, groups=groups

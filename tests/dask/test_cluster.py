@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster
 from sklearn_kmfeat import KMeansFilterLearner
 from sklearn_kmfeat import dask as kd
 from sklearn_kmfeat.dask._cluster import Cluster
-from sklearn_kmfeat.dask._rows import hold, task
+from sklearn_kmfeat.dask._tasks import Held, task
 from sklearn_kmfeat.datasets import load_cifar10_sample
 
 IMAGES = load_cifar10_sample().images[:120]
@@ -75,7 +75,7 @@ def test_an_error_where_all_workers_are_gone():
         Client(local),
         Cluster(patience=0.5) as cluster,
     ):
-        (value,) = cluster.keep([task(_slow, hold(30.0))])
+        (value,) = cluster.keep([task(_slow, Held(30.0))])
         time.sleep(0.5)
         local.scale(0)
         with pytest.raises(RuntimeError, match="All workers of the cluster are gone"):
@@ -83,12 +83,12 @@ def test_an_error_where_all_workers_are_gone():
 
 
 def _slow(seconds):
-    time.sleep(getattr(seconds, "value", 0))
+    time.sleep(seconds or 0)
 
 
 def test_what_is_kept_is_freed_at_the_end():
     with dask.config.set(scheduler="synchronous"):
         with Cluster() as cluster:
-            values = cluster.keep([task(_slow, hold(0.0))])
+            values = cluster.keep([task(_slow, Held(0.0))])
             assert len(values) == 1
         assert values == []
