@@ -4,8 +4,6 @@ Everything comes from the training images: a dictionary from 35,000 of them, a c
 of these, and others that judge both.
 """
 
-from time import perf_counter
-
 import numpy as np
 import torch
 from _clusters import CACHE
@@ -57,7 +55,6 @@ def row_of(n_patches, found):
         "error of new patches": round(found[:, 0].mean(), 5),
         "accuracy": round(found[:, 1].mean(), 4),
         "of each seed": " ".join(f"{accuracy:.4f}" for accuracy in found[:, 1]),
-        "fit (s)": round(float(np.median(found[:, 2]))),
     }
 
 
@@ -78,22 +75,20 @@ def remarks(rows):
 
 @CACHE.cache
 def measured(n_patches, seed, quick, revision):
-    """Error of new patches, accuracy, seconds of the fit, kept for a revision of the code."""
+    """Error of new patches and accuracy, kept for a revision of the code."""
     few = (1200, 700, 300) if quick else (N_DICTIONARY, N_TRAINING, N_HELD_OUT)
     images, _, labels, _ = train_and_test(fetch_cifar10, load_cifar10_sample, quick)
     order = np.random.RandomState(0).permutation(len(images))
     learned, judges = order[: few[0]], order[few[0] : few[0] + few[2]]
     n_filters = 50 if quick else N_FILTERS
     learner = KMeansFilterLearner(n_filters, n_patches=n_patches, random_state=seed)
-    start = perf_counter()
     learner.fit(images[learned])
-    seconds = perf_counter() - start
     error = error_of_new(learner, images[judges], 5000 if quick else N_NEW_PATCHES)
     parts = learned[: few[1]], judges
     features = (np.sqrt(learner.transform(images[part])) for part in parts)
     sets = zip(features, (labels[part] for part in parts), strict=True)
     accuracy, _ = ridge_accuracy(*sets, penalties=PENALTIES)
-    return error, accuracy, seconds
+    return error, accuracy
 
 
 def error_of_new(learner, images, n_patches):

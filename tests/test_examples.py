@@ -448,7 +448,7 @@ def test_dictionaries_on_new_patches(benchmark_module, photos):
     ]
     assert errors[0] == pytest.approx(1, abs=0.05)  # one center is the mean
     assert 0.5 < errors[1] < errors[0]
-    row = patches.row_of(3200, np.array([[0.5, 0.6, 1], [0.7, 0.8, 3]]))
+    row = patches.row_of(3200, np.array([[0.5, 0.6], [0.7, 0.8]]))
     assert row["of a filter"] == 2
     assert row["error of new patches"] == 0.6
     assert row["accuracy"] == 0.7

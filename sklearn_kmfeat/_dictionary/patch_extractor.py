@@ -171,7 +171,7 @@ class PatchExtractor(
         return in_container(self, self._cut(images, self._locations(images)))
 
     def _locations(self, images):
-        """Which patches of each image are cut, a list of int arrays."""
+        """Which patches of each image are cut."""
         grid = patch_grid(self.patch_size, self.stride, images)
         rng = check_random_state(self.random_state)
         available = grid.n_locations(images.sizes)

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._dictionary.patch_extractor import PatchExtractor
 from .._inputs.check import check_images
+from .._inputs.locations import Locations
 from .._inputs.values import checked_range
 from .._utils.threads import coarse_threads
 from ._arrays import dask_images, image_blocks, in_numpy
@@ -145,12 +146,9 @@ def _drawn(extractor, value, X, empty):
     blocks = []
     delayed = images.data.to_delayed().ravel()
     for block, start, length in zip(delayed, images.starts, images.lengths, strict=True):
-        places = locations[start : start + length]
-        counts = np.array([len(some) for some in places])
-        shape = (int(counts.sum()), *empty.shape[1:])
-        patches = dask.delayed(_cut, pure=False)(
-            block, value, counts, np.concatenate(places), start
-        )
+        some = locations.part(start, start + length)
+        shape = (len(some.places), *empty.shape[1:])
+        patches = dask.delayed(_cut, pure=False)(block, value, some.places, some.counts, start)
         blocks.append(da.from_delayed(patches, shape, meta=empty))
     return da.concatenate(blocks)
 
@@ -163,10 +161,10 @@ def _of_block(block, estimator, method, empty, block_info):
     return _as_array(made).astype(empty.dtype, copy=False)
 
 
-def _cut(block, extractor, counts, places, start):
+def _cut(block, extractor, places, counts, start):
     def cut(images):
         source = check_images(extractor, images, image_shape=extractor.image_shape, reset=False)
-        return extractor._cut(source, np.split(places, counts.cumsum()[:-1]))
+        return extractor._cut(source, Locations(places, counts))
 
     return _of_images(cut, in_numpy(block), start)
 
