@@ -201,7 +201,7 @@ class Training:
             return source.n_blocks
         if source.shape is None:
             return None
-        return -(-np.count_nonzero(counts) // images_per_batch(source)(source.shape[:2]))
+        return source.n_batches(images_per_batch(source), np.flatnonzero(counts))
 
     def _best_of_starts(self, prepared, fit, rng):
         learner = self.learner

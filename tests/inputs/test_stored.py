@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import cross_val_score, train_test_split
@@ -165,6 +166,16 @@ def test_batches_end_where_chunks_do(images, step, chunk, some):
     assert seen == (list(range(30)) if some is None else some)
     assert source.n_batches(lambda size: step, members) == n_batches
     assert X.counts.max() == 1
+
+
+def test_fit_reports_more_batches_than_whole_ones_would_be(images):
+    """Batches that end where chunks do are more than images over images in a batch."""
+    X = InChunks(np.concatenate([images] * 10), chunk=70)
+    learner = KMeansFilterLearner(4, n_patches=600, max_iter=1, random_state=0)
+    with config_context(working_memory=1):  # 121 images are read at once, and so 70
+        fitted = clone(learner).fit(X)
+    expected = clone(learner).fit(X.data)
+    np.testing.assert_array_equal(fitted.filters_, expected.filters_)
 
 
 def test_any_index(images):
