@@ -57,6 +57,7 @@ def bench_cluster(quick):
         overhead = [overhead_of_an_iteration(two) for _ in range(repetitions)]
         traffic = bytes_of_an_iteration(two, spread[2], centers)
         counts = computes_of_blocks(images[:800])
+    with workers(2) as two:  # whose peak is not that of what was before
         memory, share = memory_of_a_worker(two, images, n_rows)
     work = f"step of k-means on dask, {n_rows:,} x {patches.shape[1]}, K={n_centers}"
     size = centers.numel() * centers.element_size()
@@ -134,8 +135,10 @@ def worker_rows(cluster, X):
     blocks = X.to_delayed().ravel().tolist()
     lengths = np.array(X.chunks[0])
     of_parts = neighbors(lengths, cluster.n_threads)
-    tasks = [[task(joined_blocks, [blocks[b] for b in part])] for part in of_parts]
-    parts = [part for (part,) in cluster.keep_apart(tasks)]
+    kept = cluster.keep_apart(
+        lambda p: [task(joined_blocks, [blocks[b] for b in of_parts[p]])], len(of_parts)
+    )
+    parts = cluster.own([part for (part,) in kept])
     lengths = [int(lengths[part].sum()) for part in of_parts]
     return WorkerRows(cluster, parts, lengths, X.shape[1], torch.float32)
 
