@@ -95,9 +95,9 @@ def bench_cluster(quick):
         "the bytes of the centers: these go to the scheduler, to a worker and to the other one, "
         "and sums as large come back from both by way of the scheduler. So a worker sends and gets "
         "at most 3 times the centers.",
-        f"kd.fit of {2 * n_rows:,} patches and 400 filters, from 10,000 images in blocks of 3 MB: the "
-        f"larger of two workers held {memory / 2**20:.0f} MiB at most, {memory / share:.1f} times "
-        "its share of the patches.",
+        f"kd.fit of {2 * n_rows:,} patches and 400 filters, from 10,000 images in blocks of 3 MB: "
+        f"the larger of two workers held {memory / 2**20:.0f} MiB at most, "
+        f"{memory / share:.1f} times its share of the patches.",
         f"Times that each block is computed: {'; '.join(f'{k} {n}' for k, n in counts.items())}.",
     ]
 

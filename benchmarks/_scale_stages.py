@@ -11,6 +11,9 @@ MACHINES, OF_MACHINES = 8, 0.85
 #: Each iteration of k-means over machines: seconds of the scheduler, bytes a second from one
 #: machine to another (10 Gbit/s), and how often the centres travel for each worker.
 OVERHEAD, NETWORK, TRIPS = 0.05, 1.25e9, 3
+#: Values of an embedding that are clustered, the default of `n_components`; weights of a ResNet-18
+#: and images of a step, after which machines exchange the gradients in a ring.
+CLUSTERED, WEIGHTS, BATCH = 256, 11.2e6, 256
 #: An A100 (the maker's data sheet): FLOP a second in float32 and in bfloat16, and how much of
 #: them k-means and encoding, and a ResNet, are taken to reach. Cores that decode beside each GPU.
 GPU, FLOAT32, BFLOAT16, OF_FLOAT32, OF_BFLOAT16, CORES_OF_GPU = (
@@ -27,19 +30,10 @@ PLACES = ("cores", "machine", "machines", "gpu", "gpus")
 def columns(rates):
     """The headings of `PLACES`."""
     n = rates["threads"]
-    return dict(
-        zip(
-            PLACES,
-            (
-                f"{n} cores",
-                f"{CORES} cores",
-                f"{MACHINES} x {CORES} cores",
-                f"1 {GPU}",
-                f"{MACHINES} {GPU}",
-            ),
-            strict=True,
-        )
-    )
+    cores = (f"{n} cores", f"{CORES} cores", f"{MACHINES} x {CORES} cores")
+    names = dict(zip(PLACES, (*cores, f"1 {GPU}", f"{MACHINES} {GPU}"), strict=True))
+    # Rates that were measured on a GPU are none of processors.
+    return names if rates["device"] == "cpu" else {name: names[name] for name in PLACES[3:]}
 
 
 def stages(rates):
@@ -51,8 +45,8 @@ def stages(rates):
         With keys stage, flop (or None) and those of `PLACES`.
     """
     network = rates["FLOP of an image in the network"]
-    embeddings = (N_IMAGES, EMBEDDING, CLUSTERS)
-    return [
+    embeddings = (N_IMAGES, CLUSTERED, CLUSTERS)
+    found = [
         _on_cores(rates, "decode once", N_IMAGES, "images decoded"),
         _on_cores(rates, "prepare 10 million patches", MANY_PATCHES, "patches prepared"),
         *(
@@ -78,6 +72,16 @@ def stages(rates):
         ),
         _kmeans(rates, "k-means of embeddings", "embeddings", *embeddings),
     ]
+    for row in found:
+        if row["stage"] == "network, an epoch of learning":
+            row["machines"] += exchange_of_gradients()
+    return found
+
+
+def exchange_of_gradients():
+    """Seconds of an epoch in which machines send each other gradients in a ring."""
+    sent = 2 * (MACHINES - 1) / MACHINES * 4 * WEIGHTS
+    return N_IMAGES / BATCH * sent / NETWORK
 
 
 def totals(found):
@@ -151,7 +155,7 @@ def table(rates):
     names = columns(rates)
     return [
         {"stage": row["stage"], "FLOP": row["flop"] and in_words(row["flop"], "FLOP")}
-        | {names[place]: duration(row[place]) for place in PLACES}
+        | {name: duration(row[place]) for place, name in names.items()}
         for row in found + totals(found)
     ]
 
@@ -195,7 +199,9 @@ def remarks(rates):
         if rates["device"] == "cpu"
         else f"Rates of products were measured on the GPU of this machine: read that for {GPU}."
     )
-    slowest = {names[place]: max(found, key=lambda row: row[place])["stage"] for place in PLACES}
+    slowest = {
+        name: max(found, key=lambda row: row[place])["stage"] for place, name in names.items()
+    }
     return [
         f"{n} cores: computed from the measured rates. {CORES} cores: those of as many more cores "
         f"of the kind, times {OF_CORES}. {MACHINES} of a kind: times {MACHINES * OF_MACHINES:g}, "
@@ -203,8 +209,10 @@ def remarks(rates):
         f"times through a network of {NETWORK * 8 / 1e9:g} Gbit/s for each machine.",
         gpu,
         f"Patches of 6x6x3, {FILTERS} filters, {ITERATIONS} iterations of k-means; ResNet-18, "
-        f"{CLUSTERS:,} clusters of {EMBEDDING} values. Whole jobs read images beside computing, "
-        "so that the slower one counts, and decode them anew each time.",
+        f"{CLUSTERS:,} clusters of {CLUSTERED} values. Whole jobs read images beside computing, "
+        "so that the slower one counts, and decode them anew each time. Machines exchange "
+        f"gradients in a ring, which takes {duration(exchange_of_gradients())} of an epoch; what GPUs of one "
+        "machine exchange, random views and the final clusters are not counted.",
         "The slowest stage: "
         + ", ".join(f"{stage} ({place})" for place, stage in slowest.items())
         + ".",
