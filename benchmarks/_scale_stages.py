@@ -211,8 +211,8 @@ def remarks(rates):
         f"Patches of 6x6x3, {FILTERS} filters, {ITERATIONS} iterations of k-means; ResNet-18, "
         f"{CLUSTERS:,} clusters of {CLUSTERED} values. Whole jobs read images beside computing, "
         "so that the slower one counts, and decode them anew each time. Machines exchange "
-        f"gradients in a ring, which takes {duration(exchange_of_gradients())} of an epoch; what GPUs of one "
-        "machine exchange, random views and the final clusters are not counted.",
+        f"gradients in a ring, which takes {duration(exchange_of_gradients())} of an epoch; what "
+        "GPUs of one machine exchange, random views and the final clusters are not counted.",
         "The slowest stage: "
         + ", ".join(f"{stage} ({place})" for place, stage in slowest.items())
         + ".",
