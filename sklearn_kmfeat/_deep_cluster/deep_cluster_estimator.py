@@ -30,7 +30,7 @@ from .output import output_rows
 from .parameters import CONSTRAINTS, check_parameters, class_indices
 from .plain import PlainState
 from .runs import Runs, known_of
-from .sharing import check_same, merge_seen
+from .sharing import check_enough, check_same, merge_seen
 from .sources import training_batches
 
 
@@ -337,7 +337,8 @@ class DeepClusterEstimator(
         ):
             source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
             warn_if_flattened(self, source)
-            check_same(ranks, len(source))
+            check_same(ranks, self, source)
+            check_enough(ranks, len(source))
             check_parameters(self, len(source))
             batches, shape = training_batches(self, source, ranks.device)
             classes = class_indices(y, len(batches))
