@@ -330,7 +330,7 @@ def buffers():
             each.loader("iterator_valid", X, partial(torch.arange, 10)).generator.initial_seed()
             for each in (fitted.net_, net)
         ]
-    return pickle.dumps(fitted), fitted.predict(X), seeds
+    return fitted.net_.module_.state_dict(), fitted.labels_, fitted.predict(X), seeds
 
 
 def killed():
