@@ -85,7 +85,7 @@ def device(request):
         yield Device(kind, 1e-3, 1e-3)
         return
     with pretended(kind) as one:
-        yield Device(kind, 1e-5, 1e-6 if kind == "cuda" else 1e-4, one)
+        yield Device(kind, 1e-5, 3e-6 if kind == "cuda" else 1e-4, one)
         assert one.global_draws == 0
         assert one.hidden_copies == 0
 

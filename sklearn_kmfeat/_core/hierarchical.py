@@ -91,7 +91,9 @@ def hierarchical(
     fine = _fine_centers(rows, members, coarse[live.to(coarse.device)], numbers, rng)
     lengths = torch.tensor([len(centers) for centers in fine], device=X.device)
     owners = torch.arange(len(live), device=X.device).repeat_interleave(lengths)
-    centers, parts = torch.cat(fine), ForEach(of_all.split([len(some) for some in groups]))
+    # Copies: what goes elsewhere would take along all that it is a view of.
+    parts = [some.clone() for some in of_all.split([len(some) for some in groups])]
+    centers, parts = torch.cat(fine), ForEach(parts)
     near, middles = _near(centers, owners)
     added = rows.added(_sums_of_near, parts, near, middles, centers)
     centers = means_of(added[:, :-1], added[:, -1], centers)
@@ -150,7 +152,7 @@ def _fine_centers(rows, members, coarse, numbers, rng):
         rng_of_group = np.random.RandomState(seed)
         drawn = _drawn(len(some), _ROWS_PER_CENTER * number, rng_of_group, "cpu")
         indices.append(some[drawn].numpy())
-        arguments.append((center, number, rng_of_group))
+        arguments.append((center.clone(), number, rng_of_group))
     return rows.grouped(_fine, indices, arguments)
 
 

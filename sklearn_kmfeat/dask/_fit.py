@@ -26,7 +26,7 @@ def fit(estimator: Any, X: da.Array, y: Any = None) -> Any:
 
     What comes out is the ordinary estimator: its attributes are NumPy's arrays, it pickles, and it
     needs no dask. With the same seed and images it is that of a fit on one machine: whitening to
-    1e-12, filters up to rounding.
+    1e-12 of its largest value, filters up to rounding.
 
     Patches are drawn evenly over all images and stay on the workers. In an iteration of k-means
     the centers go to each worker, and one sum comes back from each. Tasks keep no state, so that
@@ -39,8 +39,10 @@ def fit(estimator: Any, X: da.Array, y: Any = None) -> Any:
         Fitted in place, as by its own `fit`.
     X : dask array of shape (n, H, W), (n, H, W, C) or (n, f)
         In the forms and pixel ranges of the estimator's own `fit`, at least as many blocks as the
-        cluster has threads. Each block is computed once if its pixels are bytes, otherwise twice:
-        ``X.persist()`` before saves the second time, where the memory of the workers allows it.
+        cluster has threads. Each block is computed once if its pixels are bytes, otherwise twice;
+        twice also for ``contrast="image"``, and once more for connections that an estimator
+        chooses, and where the number of images is unknown. ``X.persist()`` before saves that,
+        where the workers have memory for all images.
     y : array-like or None, default=None
         For `connections` that need classes.
 
@@ -55,15 +57,23 @@ def fit(estimator: Any, X: da.Array, y: Any = None) -> Any:
         For other estimators, and if `X` is no dask array of NumPy's arrays.
     ValueError
         As by the estimator's own `fit`; and for a `device` that is not the CPU.
+        And for a scheduler or a client on which nothing can stay where it is.
     RuntimeError
         If all workers are gone for a minute.
 
     Notes
     -----
-    Memory of all workers together: three times the drawn patches while they are prepared, and the
-    centers of many filters are found, then once; and a block for each thread. The patches take 4
-    bytes times `n_patches` times the values of a patch. Here: the filters. Every task computes on
-    one thread.
+    Start it once the workers are there: one that comes later gets no patches. Every task computes
+    on one thread.
+
+    Memory of all workers together: three times the drawn patches while they are prepared, and
+    while many filters find where to start, otherwise once; and a block for each thread, in float64
+    for ``contrast="image"``. The patches take 4 bytes times `n_patches` times the values of a
+    patch. In this process there are 8 bytes for each patch, the filters and, for ``n_init > 1``,
+    the patches that rank the starts.
+
+    ``init="k-means++"`` asks the workers twice for each filter, at some hundredths of a second:
+    with hundreds of filters ``"hierarchical"`` and ``"sample"`` are quicker.
 
     Examples
     --------

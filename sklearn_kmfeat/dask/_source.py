@@ -43,13 +43,22 @@ class OnCluster(SpreadImages):
     def __init__(self, X: Any, cluster: Cluster):
         self.X = X
         self.cluster = cluster
+        self.looked_at = None
 
     def source(self, request: Request) -> "BlockSource":
-        """The source of X, whose values are looked at where they decide how it is computed."""
+        """The source of X, whose values are looked at where they decide how it is computed.
+
+        Once, also where estimators inside the estimator are fitted to the same X.
+        """
         images = dask_images(request.estimator, self.X, request.image_shape)
+        self.X = images.data  # of known length, without empty blocks
         source = BlockSource(images.data, images.shape, images.ready)
         source.cluster = self.cluster
-        return source if images.pixel_dtype.itemsize == 1 else source.looked_at(request)
+        if images.pixel_dtype.itemsize == 1:
+            return source
+        if self.looked_at is None:
+            self.looked_at = source.looked_at(request)
+        return source.as_known(self.looked_at)
 
 
 class BlockSource(DaskImages, SpreadSource):
@@ -73,9 +82,14 @@ class BlockSource(DaskImages, SpreadSource):
         tasks = [task(_look, block, start, Held(shape)) for block, start in blocks]
         ranges, variances = zip(*self.cluster.results(tasks), strict=True)
         source = BlockSource(self.data, self.shape, self.ready, reduce(or_, ranges))
-        source.cluster = self.cluster
         if shape is not None:
             source.known_variance = reduce(add, [of_block[source.dtype] for of_block in variances])
+        return source
+
+    def as_known(self, other: "BlockSource") -> "BlockSource":
+        """The same images, of which is known what is known of others: they are equal."""
+        source = BlockSource(self.data, self.shape, self.ready, other.values)
+        source.cluster, source.known_variance = self.cluster, other.known_variance
         return source
 
     def added(self, function, n_images, total):
@@ -96,7 +110,7 @@ class BlockSource(DaskImages, SpreadSource):
         parts = neighbors(counts[some], self.cluster.n_threads)
         # All at once, so that each block is computed once.
         kept = self.cluster.keep_apart(
-            [_of_part([cuts[b] for b in part], groups) for part in parts]
+            lambda p: _of_part([cuts[b] for b in parts[p]], groups), len(parts)
         )
         self._watch([values[-1] for values in kept], on_batch)
         self.seen.values = reduce(or_, self.cluster.results([values[-1] for values in kept]))
@@ -107,8 +121,6 @@ class BlockSource(DaskImages, SpreadSource):
             width = area * (self.n_channels if channels is None else len(channels))
             own = self.cluster.own([values[g] for values in kept])
             rows.append(WorkerRows(self.cluster, own, lengths, width, self.dtype))
-        for values in kept:
-            values.clear()
         return rows
 
     def read(self, index, writable=False):

@@ -19,16 +19,7 @@ from sklearn_kmfeat.datasets import load_cifar10_sample
 IMAGES = load_cifar10_sample().images[:120]
 
 
-def killed_once(centers, path):
-    """Kills the worker that computes this, the first time."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return centers
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_worker_that_dies_costs_only_time(tmp_path):
+def test_a_worker_that_dies_costs_only_time():
     options = {"n_patches": 2000, "max_iter": 5, "random_state": 0, "tol": 0}
     X = da.from_array(IMAGES, chunks=(20, 32, 32, 3))
     with (
@@ -72,12 +63,13 @@ class Killer:
 def test_an_error_where_all_workers_are_gone():
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as local,
-        Client(local),
+        Client(local) as client,
         Cluster(patience=0.5) as cluster,
     ):
-        (value,) = cluster.keep([task(_slow, Held(30.0))])
-        time.sleep(0.5)
+        (value,) = cluster.keep_apart(lambda part: [task(_slow, Held(0.0))], 1)[0]
         local.scale(0)
+        while client.nthreads():
+            time.sleep(0.1)
         with pytest.raises(RuntimeError, match="All workers of the cluster are gone"):
             cluster.results([task(_slow, value)])
 
