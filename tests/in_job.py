@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import warnings
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from torch import nn
 from sklearn_kmfeat import DeepClusterEstimator
 from sklearn_kmfeat._core.kmeans import kmeans
 from sklearn_kmfeat._core.seeding import kmeans_plusplus, sample_rows
+from sklearn_kmfeat._deep_cluster import joined as joined_module
 from sklearn_kmfeat._deep_cluster.clustering import (
     euclidean_clusters,
     final_clusters,
@@ -33,6 +34,7 @@ from sklearn_kmfeat._deep_cluster.clustering import (
     spread,
 )
 from sklearn_kmfeat._deep_cluster.joined import joined
+from sklearn_kmfeat._deep_cluster.sharing import among
 from sklearn_kmfeat.datasets import load_mnist_sample
 
 #: A batch of 33 images is divided into 17 and 16.
@@ -222,6 +224,115 @@ def failures():
     return found, estimator(max_epochs=1).fit(X).labels_
 
 
+def message(method, *args):
+    """What the error of a method says."""
+    try:
+        method(*args)
+    except (ValueError, RuntimeError) as error:
+        return str(error)
+    return None
+
+
+def different():
+    """What differs between the processes is named, in `fit` and in the other methods."""
+    X, other = digits()[0], digits()[0].copy()
+    other[-1, 14, 14] += rank()
+    fitted = estimator(max_epochs=1, warm_start=True).fit(X)
+    given = fitted if rank() else estimator(max_epochs=1, warm_start=True)
+    return [
+        message(fitted.predict, X[: 100 + rank()]),
+        message(fitted.transform, other),
+        message(estimator().fit, other),
+        message(estimator(lr=0.1 * (1 + rank())).fit, X),
+        message(given.fit, X),
+        message(estimator(augment=None, max_epochs=1).fit, Drawing()),
+    ]
+
+
+class AsksTheFitted:
+    """A callback of scikit-learn, of the first process, that calls the fitted estimator."""
+
+    max_propagation_depth = 0
+
+    def __init__(self):
+        self.labels = None
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, **kwargs):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None, **others):
+        if fitted_estimator is not None and context.parent is None:
+            self.labels = fitted_estimator.predict(digits()[0])
+
+    def teardown(self, estimator, context):
+        pass
+
+
+def nested():
+    """A call inside a fit is of one process alone.
+
+    Without epochs, as between two of them there is no fitted estimator.
+    """
+    callback = AsksTheFitted()
+    fitted = estimator(max_epochs=0).set_callbacks(callback).fit(digits()[0])
+    return callback.labels, fitted.labels_, fitted.predict(digits()[0])
+
+
+def unreachable():
+    """The store of the messages, from one process; the next fit works."""
+    made = joined_module._store
+    if rank() == 1:
+        joined_module._store = refuse
+    begin = time.monotonic()
+    found = message(estimator().fit, digits()[0]), time.monotonic() - begin
+    joined_module._store = made
+    return found, estimator(max_epochs=1).fit(digits()[0]).labels_
+
+
+def refuse(*args):
+    raise RuntimeError("no such store")
+
+
+def missing_gradients():
+    """Of parameters that one process did not use, or none."""
+    parameters = [torch.ones(2, requires_grad=True) for _ in range(3)]
+    with joined(True, None) as ranks:
+        loss = (parameters[ranks.rank] * torch.tensor([1.0, 2.0])).sum()
+        loss.backward()
+        total = ranks.add_gradients(parameters, loss)
+    return total, [each.grad for each in parameters]
+
+
+class Remembering(nn.Module):
+    """A network with a buffer that depends on the images."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8))
+        self.register_buffer("seen", torch.zeros(784))
+
+    def forward(self, images):
+        if self.training:
+            self.seen.lerp_(images.flatten(1).mean(0), 0.5)
+        return self.layers(images.flatten(1) - self.seen)
+
+
+def buffers():
+    """A fit of a network with other buffers, and seeds of loaders that read."""
+    X = digits()[0]
+    fitted = estimator(module=Remembering, net_params=None, sobel=False).fit(X)
+    with joined(True, None) as ranks:
+        net = among(fitted.net_, ranks)
+        seeds = [
+            each.loader("iterator_valid", X, partial(torch.arange, 10)).generator.initial_seed()
+            for each in (fitted.net_, net)
+        ]
+    return fitted.net_.module_.state_dict(), fitted.labels_, fitted.predict(X), seeds
+
+
 def killed():
     return failing(1, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
@@ -338,6 +449,7 @@ CASES = {
     function.__name__: function
     for function in (
         *(gradients, fits, checkpoints, warm, callbacks, lines, workers, failures, killed),
+        *(different, nested, unreachable, missing_gradients, buffers),
         *(small_batches, with_group_of_the_user, clusterings, normalized, purities),
     )
 }

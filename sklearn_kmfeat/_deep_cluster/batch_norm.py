@@ -70,7 +70,9 @@ def statistics_of_all(
         float32.
     """
     # As in batch_norm, but for one result: a ninth of the time of var_mean on a CPU.
-    mean, variance = torch.ops.aten.batch_norm_update_stats(maps, None, None, 0.0)
+    # The running statistics, which it changes, make those of bfloat16 maps float32.
+    running = maps.new_zeros((2, maps.shape[1]), dtype=torch.float32)
+    mean, variance = torch.ops.aten.batch_norm_update_stats(maps, *running, 0.0)
     count = mean.new_tensor([maps.numel() / maps.shape[1]], dtype=torch.float32)
     found = ranks.stack(torch.cat([count, mean.float(), variance.float()]))
     counts, (means, variances) = found[:, :1], found[:, 1:].chunk(2, dim=1)

@@ -161,12 +161,12 @@ def run_fingerprint(
         fingerprint["random_state"] = int(params["random_state"])
     if params["lr_schedule"] != "constant":
         fingerprint["max_epochs"] = params["max_epochs"]
-    fingerprint["net_params"] = _without_reading(fingerprint["net_params"])
+    fingerprint["net_params"] = without_reading(fingerprint["net_params"])
     numbers = {"n_images": len(batches), "shape": tuple(shape), "n_pseudo_labels": n_labels}
     return fingerprint | numbers | {"checksum of images": _checksum_of_images(batches, ranks)}
 
 
-def _without_reading(net_params):
+def without_reading(net_params):
     """Without the options that only decide how batches are read."""
     if net_params is None:
         return None

@@ -30,7 +30,7 @@ from .output import output_rows
 from .parameters import CONSTRAINTS, check_parameters, class_indices
 from .plain import PlainState
 from .runs import Runs, known_of
-from .sharing import check_same, merge_seen
+from .sharing import check_enough, check_same, merge_seen
 from .sources import training_batches
 
 
@@ -136,9 +136,10 @@ class DeepClusterEstimator(
         None is the CPU; ``"auto"`` the first of CUDA, MPS and CPU that is available.
     distributed : bool, default=False
         Whether several processes, started by ``torchrun --nproc_per_node=N script.py``, share the
-        work of `fit`, `predict` and `transform`. Each is given all images, reads its share of them,
-        and gets the whole result; the first one writes checkpoints, progress and warnings. With
-        CUDA, ``device="cuda"`` gives each process the GPU of its LOCAL_RANK.
+        work of `fit`, `predict` and `transform`, which all of them must call. Each is given all
+        images, embeds and learns its share of them, and gets the whole result; the first one writes
+        checkpoints, progress and warnings. With CUDA, ``device="cuda"`` gives each process the GPU
+        of its LOCAL_RANK. Set it to False before the fitted estimator is saved for other scripts.
     precision : {"exact", "fast"}, default="exact"
         ``"fast"``: the network computes in bfloat16, on CUDA and on processors with units for it
         (AMX, AVX-512: an epoch of the small network takes a quarter less time); on others it
@@ -337,7 +338,8 @@ class DeepClusterEstimator(
         ):
             source = check_images(self, X, image_shape=self.image_shape, needs_sizes=False)
             warn_if_flattened(self, source)
-            check_same(ranks, len(source))
+            check_same(ranks, self, source)
+            check_enough(ranks, len(source))
             check_parameters(self, len(source))
             batches, shape = training_batches(self, source, ranks.device)
             classes = class_indices(y, len(batches))

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import cache
 from traceback import walk_tb
@@ -24,6 +25,8 @@ _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # How long a process that failed waits for the others to read why: they may be in the middle of a
 # batch. And how long these wait for a message: it was written before the connection was closed.
 _UNTIL_READ, _UNTIL_WRITTEN = timedelta(seconds=5), timedelta(seconds=2)
+# Whether this thread is in the block of `joined` already.
+_INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
 
 
 @contextmanager
@@ -31,7 +34,8 @@ def joined(distributed: bool, device: Any) -> Iterator[Ranks]:
     """This process alone, or as one of those of a job, while the block runs.
 
     The process group is made, and ended, if there is none; there may be one of the user's, which
-    stays. In all processes but the first this library is quiet.
+    stays. In all processes but the first this library is quiet. Inside the block another one is of
+    this process alone: a callback, which calls `predict`, may be that of one process.
 
     Parameters
     ----------
@@ -51,9 +55,20 @@ def joined(distributed: bool, device: Any) -> Iterator[Ranks]:
     RuntimeError
         When another process fails, with its message.
     """
-    if not distributed:
+    if not distributed or _INSIDE.get():
         yield Ranks(resolve_device(device))
         return
+    token = _INSIDE.set(True)
+    try:
+        with _job(device) as ranks:
+            yield ranks
+    finally:
+        _INSIDE.reset(token)
+
+
+@contextmanager
+def _job(device):
+    """The processes of the job; on an error in one of them all leave it."""
     resolved, carries = _device_of_process(device)
     with _default_group():
         if dist.get_world_size() == 1:
@@ -61,13 +76,18 @@ def joined(distributed: bool, device: Any) -> Iterator[Ranks]:
             return
         backend = "cpu:gloo,cuda:nccl" if "cuda" in carries else "gloo"
         job = Job(dist.new_group(backend=backend), resolved, carries)
-        board = _Board(job)
+        try:
+            board = _Board(job)
+        except BaseException as error:
+            job.leave()
+            _free_frames(error)
+            raise
         try:
             with quiet(not job.is_first):
                 yield job
             job.gather(None)  # nobody leaves while another may still fail
         except LostProcessError as error:
-            raise RuntimeError(board.read()) from error
+            raise RuntimeError(board.read(error)) from error
         except BaseException as error:
             board.write(error)
             _free_frames(error)
@@ -159,8 +179,8 @@ class _Board:
             self.store.compare_set("failure", "", f"{who} failed with {message}")
             self._mark()
 
-    def read(self) -> str:
-        """Why another process has ended."""
+    def read(self, error: LostProcessError) -> str:
+        """Why another process has ended, if it said so; otherwise with the error seen here."""
         try:
             self.store.wait(["failure"], _UNTIL_WRITTEN)
             message = self.store.get("failure").decode()
@@ -170,7 +190,7 @@ class _Board:
             return (
                 "Another process of the job has ended without a message: it was killed, or its "
                 "machine has no memory left. Start the job again; with a checkpoint it goes on "
-                "after the last epoch."
+                f"after the last epoch. The exchange ended with: {str(error).partition(chr(10))[0]}"
             )
 
     def close(self) -> None:

@@ -171,7 +171,7 @@ class _DeepClusterNet(NeuralNet):
         order : callable
             As in `Batches`.
         """
-        seed, n_images, divide = 0, len(dataset), self.ranks.divide
+        seed, n_images, divide = self.ranks.seed(0), len(dataset), self.ranks.divide
         if name == "iterator_train":
             seed = self.ranks.seed(self.recipe.derived_seed(Purpose.WORKERS, len(self.records_)))
         else:

@@ -15,7 +15,7 @@ from .joined import joined
 from .layers import SPACES, check_layer, layer_rows
 from .ranks import ALONE
 from .recipe import Purpose
-from .sharing import among, merge_seen, own_draws
+from .sharing import among, check_same, merge_seen, own_draws
 from .sources import ImageBatches, image_batches
 
 
@@ -60,6 +60,7 @@ def _fitted_net(estimator: Any, X: Any) -> Iterator[tuple[NeuralNet, ImageBatche
         source = check_images(
             estimator, X, image_shape=estimator.image_shape, reset=False, needs_sizes=False
         )
+        check_same(ranks, estimator, source)
         batches, _ = image_batches(source, estimator._input_shape[:2], ranks.device)
         seed_generators(estimator.net_.recipe.derived_seed(Purpose.EMBEDDING))
         # Fewer images than processes are no work to share.

@@ -82,11 +82,23 @@ def check_parameters(estimator: Any, n_images: int) -> None:
             f"cluster_space='projection' is that of head={heads_that('projects')}, but head is "
             f"{estimator.head!r}."
         )
+    if estimator.distributed:
+        _check_criterion(estimator.net_params or {})
     wanted = _as_given(estimator, n_images)
     if not wanted or not all(isinstance(k, Integral) and 1 <= k <= n_images for k in wanted):
         raise ValueError(
             f"n_pseudo_labels must be ints from 1 to n_samples={n_images}, got {wanted!r}."
         )
+
+
+def _check_criterion(net_params):
+    """Refuse a loss that is no mean over images, and so not the sum of those of divided batches."""
+    for name, only in (("criterion__weight", None), ("criterion__reduction", "mean")):
+        if name in net_params and net_params[name] is not only and net_params[name] != only:
+            raise ValueError(
+                f"distributed=True needs a loss that is the mean over the images of a batch: leave "
+                f"{name} out of net_params, or set distributed=False."
+            )
 
 
 def n_pseudo_labels(estimator: Any, n_images: int) -> tuple[int, ...]:

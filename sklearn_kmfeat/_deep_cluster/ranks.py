@@ -103,7 +103,10 @@ class Ranks:
         return number
 
     def add_gradients(self, parameters: Iterable[torch.Tensor], loss: torch.Tensor) -> torch.Tensor:
-        """Add up the gradients in place; returns the sum of the losses."""
+        """Add up the gradients in place; returns the sum of the losses.
+
+        One that a process lacks counts as zero; what all lack stays None.
+        """
         return loss
 
     def keep(self, memory: torch.Tensor, n: int, index: torch.Tensor, rows: torch.Tensor) -> None:
@@ -232,15 +235,26 @@ class Job(Ranks):
 
     @_collective
     def add_gradients(self, parameters, loss):
-        gradients = [each.grad for each in parameters if each.grad is not None]
+        learned = [each for each in parameters if each.requires_grad]
+        present = [each.grad is not None for each in learned]
+        gradients = [
+            each.grad if here else torch.zeros_like(each)
+            for each, here in zip(learned, present, strict=True)
+        ]
         # One exchange of all of them: the loss and small layers cost none of their own.
-        flat = torch.cat([*(each.flatten() for each in gradients), loss.detach().view(1)])
+        ends = loss.detach().view(1), loss.new_tensor(present)
+        flat = torch.cat([each.flatten() for each in (*gradients, *ends)])
         carried = flat if self._carries(flat) else flat.cpu()
         dist.all_reduce(carried, group=self.group)
-        parts = carried.to(flat.device).split([each.numel() for each in gradients] + [1])
-        for gradient, part in zip(gradients, parts, strict=False):
-            gradient.copy_(part.view_as(gradient))
-        return parts[-1].view(())
+        lengths = [each.numel() for each in (*gradients, *ends)]
+        *sums, loss, n_present = carried.to(flat.device).split(lengths)
+        for i, (parameter, total) in enumerate(zip(learned, sums, strict=True)):
+            # A number is only looked at where it must be: that waits for the device.
+            if present[i]:
+                parameter.grad.copy_(total.view_as(parameter))
+            elif n_present[i] > 0:
+                parameter.grad = total.view_as(parameter).clone()
+        return loss.view(())
 
     def keep(self, memory, n, index, rows):
         share = self.share(n)

@@ -16,7 +16,7 @@ from .layers import SPACES, check_layer, layer_width
 from .parameters import clusters_projections
 from .ranks import Ranks
 from .resume import net_of_run, start_of
-from .sharing import bring_together, whole_state
+from .sharing import bring_together, take_from_first, whole_state
 from .sources import ImageBatches
 from .state import state_of
 from .training import train
@@ -112,6 +112,7 @@ class Runs:
             return self.known | {"agreement_": np.ones((1, 1))} | fitted_attributes(*parts)
 
         def in_the_end():
+            take_from_first(net)
             attributes = fitted()
             bring_together(net)
             return attributes
