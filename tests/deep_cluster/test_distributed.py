@@ -78,11 +78,28 @@ def run_job(folder, *cases):
 
 @pytest.fixture(scope="module")
 def of_job(tmp_path_factory):
-    """Results of all cases, by name and process."""
-    folder = tmp_path_factory.mktemp("job")
-    in_job.checkpoint(folder / "single", 1)
-    cases = [case for case in in_job.CASES if case != "killed"]
-    return run_job(folder, *cases, "killed") | {"folder": folder}
+    """Results of all cases, by name and process; one job for all processes of a test run."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "job"
+    done = folder / "done"
+    try:
+        folder.mkdir()
+    except FileExistsError:  # another process of the tests runs it
+        end = time.monotonic() + _SECONDS
+        while not done.exists() and time.monotonic() < end:
+            time.sleep(0.2)
+        results = pickle.loads(done.read_bytes())
+        assert results is not None, "the job failed in another process of the tests"
+        return results
+    results = None
+    try:
+        in_job.checkpoint(folder / "single", 1)
+        cases = [case for case in in_job.CASES if case != "killed"]
+        results = run_job(folder, *cases, "killed") | {"folder": folder}
+        return results
+    finally:
+        (folder / "written").write_bytes(pickle.dumps(results))
+        (folder / "written").rename(done)
 
 
 def weights(pickled):
