@@ -33,7 +33,8 @@ from sklearn_kmfeat.datasets import load_cifar10_sample
 from sklearn_kmfeat.displays import FilterDisplay
 
 photos, labels = load_cifar10_sample(return_X_y=True)
-folder = Path(tempfile.mkdtemp())
+temporary = tempfile.TemporaryDirectory()  # gone with this object
+folder = Path(temporary.name)
 stored = zarr.create_array(
     store=str(folder / "images.zarr"), shape=photos.shape, chunks=(250, 32, 32, 3), dtype="uint8"
 )
