@@ -144,7 +144,7 @@ def worker_rows(cluster, X):
     )
     parts = cluster.own([part for (part,) in kept])
     lengths = [int(lengths[part].sum()) for part in of_parts]
-    return WorkerRows(cluster, parts, lengths, X.shape[1], torch.float32)
+    return WorkerRows(cluster, parts, lengths, torch.float32)
 
 
 def joined_blocks(blocks):

@@ -27,10 +27,6 @@ class ManyParts(Rows):
         self.n_calls = [0] if n_calls is None else n_calls
 
     @property
-    def width(self):
-        return self.parts[0].shape[1]
-
-    @property
     def dtype(self):
         return self.parts[0].dtype
 

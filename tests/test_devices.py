@@ -49,7 +49,7 @@ NOT_ON_DEVICES = {
     *("map_size", "PatchGrid", "grid_spans", "window_spans", "symmetric", "Tiling", "shares"),
     *("Dictionary", "Coding", "Step", "Encoder", "Strip", "Cells", "MirrorCells"),
     *("reduced_dtype", "wide_dtype", "with_mirrored"),
-    *("Parts", "Rows", "OnePart", "ForEach", "in_parts", "plain", "by_part"),
+    *("Rows", "OnePart", "ForEach", "in_parts", "plain", "by_part"),
 }
 # Their results, or parts of them, belong on the CPU, wherever the rows are.
 ON_CPU = {

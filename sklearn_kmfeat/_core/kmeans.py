@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from .assign import nearest_and_sums, squared_errors, squared_norms
-from .rows import OnePart, Parts, Rows, in_parts, shifted
+from .rows import OnePart, Rows, in_parts, shifted
 from .seeding import is_far_from_zero, mean_of, without_repeats
 
 # Times that empty centers are moved at the end: a bound, since where most rows are equal a moved
@@ -182,14 +182,14 @@ class PartsStep:
 
     Parameters
     ----------
-    steps : Parts
+    steps : Rows
         The step of each part. It is called where the part is, and only sums leave it; where
         a center has lost its rows, a second time.
     looks_beside : bool
         Whether the steps give sums beside.
     """
 
-    def __init__(self, steps: Parts, looks_beside: bool):
+    def __init__(self, steps: Rows, looks_beside: bool):
         self.steps = steps
         self.looks_beside = looks_beside
 

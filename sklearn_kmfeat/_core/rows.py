@@ -27,17 +27,43 @@ class ForEach(NamedTuple):
     values: Sequence[Any]
 
 
-class Parts(ABC):
-    """Values of any kind, one for each part of some rows.
+class Rows(ABC):
+    """Rows, or windows, in parts; or values of any kind, one for each part.
 
     The contract for a new one: functions are pure, can be pickled, and give the same whenever and
     wherever they are called, so that a part that was lost can be computed again. Of `args`, those
-    that are `Parts` or a `ForEach` are handed over part by part.
+    that are `Rows` or a `ForEach` are handed over part by part.
+
+    Attributes
+    ----------
+    lengths : list of int
+        Rows in each part.
+    dtype : torch.dtype
+    device : torch.device
+        On which rows come here.
     """
 
+    lengths: Sequence[int]
+    dtype: torch.dtype
+    device: torch.device
+
+    def __len__(self) -> int:
+        return sum(self.lengths)
+
     @abstractmethod
-    def map(self, function: Callable, *args: Any) -> "Parts":
-        """The values of ``function(part, *args)``, which stay where the parts are."""
+    def __getitem__(self, index: torch.Tensor | slice) -> Any:
+        """The rows at an int64 tensor, or a slice, in its order; a tensor, or windows."""
+
+    @abstractmethod
+    def map(self, function: Callable, *args: Any) -> "Rows":
+        """The values of ``function(part, *args)``, which stay where the parts are.
+
+        They count as rows of the same lengths.
+        """
+
+    def map_own(self, function: Callable, *args: Any) -> "Rows":
+        """As `map`, for a function that may change the part: nobody needs it afterwards."""
+        return self.map(partial(_of_copy, function), *args)
 
     @abstractmethod
     def each(self, function: Callable, *args: Any) -> list:
@@ -54,46 +80,6 @@ class Parts(ABC):
             Makes of a sum one that takes less memory, before it comes here.
         """
         return reduce(add, self.each(function, *args))
-
-    def map_own(self, function: Callable, *args: Any) -> "Parts":
-        """As `map`, for a function that may change the part: nobody needs it afterwards."""
-        return self.map(partial(_of_copy, function), *args)
-
-
-class Rows(Parts):
-    """Parts that are rows, or windows, of one kind.
-
-    Attributes
-    ----------
-    lengths : list of int
-        Rows in each part.
-    width : int
-        Values of a row.
-    dtype : torch.dtype
-    device : torch.device
-        On which rows come here.
-    """
-
-    lengths: Sequence[int]
-    width: int
-    dtype: torch.dtype
-    device: torch.device
-
-    def __len__(self) -> int:
-        return sum(self.lengths)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Of all rows."""
-        return len(self), self.width
-
-    @abstractmethod
-    def __getitem__(self, index: torch.Tensor | slice) -> Any:
-        """The rows at an int64 tensor, or a slice, in its order; a tensor, or windows."""
-
-    @abstractmethod
-    def map(self, function: Callable, *args: Any) -> "Rows":
-        """As that of `Parts`; the values count as rows of the same lengths."""
 
     @abstractmethod
     def grouped(
@@ -128,10 +114,6 @@ class OnePart(Rows):
     @property
     def lengths(self):
         return [len(self.rows)]
-
-    @property
-    def width(self):
-        return self.rows.shape[1]
 
     @property
     def dtype(self):

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .._core.assign import nearest, nearest_and_sums, squared_errors
-from .._core.kmeans import Dictionary, kmeans
+from .._core.assign import nearest
+from .._core.kmeans import Dictionary, RowStep, kmeans, step_over
 from .._core.restarts import best_of_restarts
 from .._core.rows import Rows, in_parts
 from .._core.seeding import kmeans_plusplus, sample_rows
@@ -120,46 +120,18 @@ def spherical_clusters(
     rows: torch.Tensor | Rows, k: int, n_iter: int, rng: np.random.RandomState
 ) -> torch.Tensor:
     """K-means by cosine, for rows of unit length; otherwise as `euclidean_clusters`."""
-    rows = in_parts(rows)
-    centers = sample_rows(rows, k, rng)
+    step, centers = step_over(rows, RowStep), sample_rows(rows, k, rng)
     for _ in range(n_iter):
-        sums, counts = rows.added(_cosine_sums, centers)
-        empty = (counts == 0).nonzero()[:, 0]
+        totals = step(centers)
+        sums, empty = totals.sums, (totals.counts == 0).nonzero()[:, 0]
         if len(empty):
-            sums[empty] = _worst(rows, centers, len(empty)).to(sums)
+            worst = totals.worst(len(empty))[0]
+            sums[empty[: len(worst)]] = worst.to(sums)
         new = F.normalize(sums).to(centers)
         if torch.equal(new, centers):
             break
         centers = new
     return labels_of(rows, centers)
-
-
-class _CosineSums(NamedTuple):
-    """Rows of each center, added up; those of two parts merge with ``+``."""
-
-    sums: torch.Tensor
-    counts: torch.Tensor
-
-    def __add__(self, other):
-        return _CosineSums(self.sums + other.sums, self.counts + other.counts)
-
-
-def _cosine_sums(rows, centers):
-    labels, _, sums = nearest_and_sums(rows, centers)
-    return _CosineSums(sums, torch.bincount(labels, minlength=len(centers)))
-
-
-def _worst(rows, centers, m):
-    """The m rows that are farthest from their centers."""
-    found = rows.each(_worst_of_part, centers, m)
-    worst, errors = (torch.cat(some) for some in zip(*found, strict=True))
-    return worst[errors.argsort(descending=True, stable=True)[:m]]
-
-
-def _worst_of_part(rows, centers, m):
-    errors = squared_errors(rows, centers, nearest(rows, centers)[0])
-    errors, worst = errors.topk(min(m, len(errors)))
-    return rows[worst], errors
 
 
 def labels_of(rows: torch.Tensor | Rows, centers: torch.Tensor) -> torch.Tensor:

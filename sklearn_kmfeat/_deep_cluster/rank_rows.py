@@ -1,6 +1,5 @@
 """Rows of which each process of a job holds its share."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,10 +22,6 @@ class RankRows(Rows):
     def __init__(self, ranks: Any, own: Any, lengths: list[int] | None = None):
         self.ranks, self.own = ranks, own
         self.lengths = ranks.gather(len(own)) if lengths is None else lengths
-
-    @cached_property
-    def width(self):
-        return self.own.shape[1]
 
     @property
     def dtype(self):

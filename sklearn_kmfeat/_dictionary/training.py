@@ -27,7 +27,6 @@ from .._inputs.sampling import (
     images_per_batch,
     patch_grid,
 )
-from .._inputs.spread import SpreadSource
 from .._utils.memory import working_memory
 from .._utils.progress import FitProgress
 from .contrast_normalizer import image_variance
@@ -197,8 +196,6 @@ class Training:
 
     @staticmethod
     def _n_batches(source, counts):
-        if isinstance(source, SpreadSource):
-            return source.n_blocks
         if source.shape is None:
             return None
         return source.n_batches(images_per_batch(source), np.flatnonzero(counts))

@@ -17,14 +17,8 @@ class SpreadSource(ImageSource):
     """Images in blocks, none of which is here.
 
     The contract for a new one: `added` and `cut` compute where the blocks are, and `read` brings
-    some images here, for what cannot be divided.
-
-    Attributes
-    ----------
-    n_blocks : int
+    some images here, for what cannot be divided. A batch is what lies together.
     """
-
-    n_blocks: int
 
     @abstractmethod
     def cut(

@@ -54,10 +54,6 @@ class DaskImages(ArraySource):
         """
         return partial(_source, self.shape, self.ready, self.values)
 
-    def with_values(self, values: ValueRange) -> "DaskImages":
-        """The same images, whose range is known."""
-        return DaskImages(self.data, self.shape, self.ready, values)
-
     @property
     def pixel_range(self) -> ValueRange:
         """The range of the pixels, of bytes what was noted in ``seen.values``.

@@ -16,7 +16,7 @@ import dask.multiprocessing
 import distributed
 from dask.delayed import Delayed
 
-from ._tasks import released
+from ._tasks import unwrapped
 
 # Between two looks whether there are workers left, and how long there may be none: a nanny starts
 # a worker again in about two seconds.
@@ -126,14 +126,14 @@ class Cluster:
             Where all workers are gone.
         """
         if self.client is None:
-            return released(list(dask.compute(*tasks)))
+            return unwrapped(list(dask.compute(*tasks)))
         with _large_graphs():
             futures = self.client.compute(list(tasks))
         with _let_go(futures):
             try:
                 for _ in self._done(futures):
                     pass
-                return released(self.client.gather(futures))
+                return unwrapped(self.client.gather(futures))
             finally:
                 for future in futures:
                     future.release()

@@ -28,7 +28,6 @@ class WorkerRows(Rows):
     parts : list of Delayed
         Kept by the cluster.
     lengths : list of int
-    width : int
     dtype : torch.dtype
     """
 
@@ -39,19 +38,17 @@ class WorkerRows(Rows):
         cluster: Cluster,
         parts: list[Delayed],
         lengths: Sequence[int],
-        width: int,
         dtype: torch.dtype,
     ):
         self.cluster = cluster
         self.parts = parts
         self.lengths = list(lengths)
-        self.width = width
         self.dtype = dtype
         self._places = None
 
     def map(self, function, *args):
         parts = self.cluster.keep(self._tasks(function, args))
-        return WorkerRows(self.cluster, parts, self.lengths, self.width, self.dtype)
+        return WorkerRows(self.cluster, parts, self.lengths, self.dtype)
 
     def each(self, function, *args):
         return self.cluster.results(self._tasks(function, args))

@@ -52,8 +52,7 @@ class OnCluster(SpreadImages):
         """
         images = dask_images(request.estimator, self.X, request.image_shape)
         self.X = images.data  # of known length, without empty blocks
-        source = BlockSource(images.data, images.shape, images.ready)
-        source.cluster = self.cluster
+        source = BlockSource(self.cluster, images.data, images.shape, images.ready)
         if images.pixel_dtype.itemsize == 1:
             return source
         if self.looked_at is None:
@@ -64,16 +63,16 @@ class OnCluster(SpreadImages):
 class BlockSource(DaskImages, SpreadSource):
     """Images in the blocks of a dask array, for the time of a fit.
 
-    Attributes
+    Parameters
     ----------
     cluster : Cluster
+    *images
+        As in `DaskImages`.
     """
 
-    cluster: Cluster
-
-    @property
-    def n_blocks(self):
-        return len(self.lengths)
+    def __init__(self, cluster: Cluster, *images: Any):
+        super().__init__(*images)
+        self.cluster = cluster
 
     def looked_at(self, request: Request) -> "BlockSource":
         """The same images, whose range is known; NaN and infinity are refused."""
@@ -81,16 +80,19 @@ class BlockSource(DaskImages, SpreadSource):
         blocks = zip(self._blocks, self.starts, strict=True)
         tasks = [task(_look, block, start, Held(shape)) for block, start in blocks]
         ranges, variances = zip(*self.cluster.results(tasks), strict=True)
-        source = BlockSource(self.data, self.shape, self.ready, reduce(or_, ranges))
+        source = self._of_values(reduce(or_, ranges))
         if shape is not None:
             source.known_variance = reduce(add, [of_block[source.dtype] for of_block in variances])
         return source
 
     def as_known(self, other: "BlockSource") -> "BlockSource":
         """The same images, of which is known what is known of others: they are equal."""
-        source = BlockSource(self.data, self.shape, self.ready, other.values)
-        source.cluster, source.known_variance = self.cluster, other.known_variance
+        source = self._of_values(other.values)
+        source.known_variance = other.known_variance
         return source
+
+    def _of_values(self, values):
+        return BlockSource(self.cluster, self.data, self.shape, self.ready, values)
 
     def added(self, function, n_images, total):
         how = Held(self.of_block), Held(function)
@@ -112,16 +114,14 @@ class BlockSource(DaskImages, SpreadSource):
         kept = self.cluster.keep_apart(
             lambda p: _of_part([cuts[b] for b in parts[p]], groups), len(parts)
         )
-        self._watch([values[-1] for values in kept], on_batch)
+        self._watch([values[-1] for values in kept], len(some), on_batch)
         self.seen.values = reduce(or_, self.cluster.results([values[-1] for values in kept]))
         lengths = [int(counts[some][part].sum()) for part in parts]
-        area = grid.size[0] * grid.size[1]
-        rows = []
-        for g, channels in enumerate(groups):
-            width = area * (self.n_channels if channels is None else len(channels))
-            own = self.cluster.own([values[g] for values in kept])
-            rows.append(WorkerRows(self.cluster, own, lengths, width, self.dtype))
-        return rows
+        of_groups = ([values[g] for values in kept] for g in range(len(groups)))
+        return [
+            WorkerRows(self.cluster, self.cluster.own(own), lengths, self.dtype)
+            for own in of_groups
+        ]
 
     def read(self, index, writable=False):
         images = super().read(index, writable)
@@ -142,17 +142,17 @@ class BlockSource(DaskImages, SpreadSource):
     def _blocks(self):
         return self.data.to_delayed().ravel().tolist()
 
-    def _watch(self, kept, on_batch):
-        """Tell of blocks that are done, while they are computed."""
+    def _watch(self, kept, n_blocks, on_batch):
+        """Report blocks that are done, while they are computed."""
         if on_batch is None:
             return
-        n_told = 0
+        n_reported = 0
         for more in self.cluster.done(kept):
-            share = math.floor(more * self.n_blocks / len(kept))
+            share = math.floor(more * n_blocks / len(kept))
             for _ in range(share):
                 on_batch()
-            n_told += share
-        for _ in range(self.n_blocks - n_told):
+            n_reported += share
+        for _ in range(n_blocks - n_reported):
             on_batch()
 
 

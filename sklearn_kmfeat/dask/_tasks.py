@@ -60,11 +60,11 @@ def _computed(function, *args):
         matmul_precision("exact", _CPU),
         coarse_threads(1),
     ):
-        return Held(function.value(*map(released, args)))
+        return Held(function.value(*map(unwrapped, args)))
 
 
-def released(value: Any) -> Any:
+def unwrapped(value: Any) -> Any:
     """A value that may be held, or a list of such, as it is."""
     if isinstance(value, list):
-        return [released(each) for each in value]
+        return [unwrapped(each) for each in value]
     return value.value if isinstance(value, Held) else value

@@ -58,7 +58,6 @@ def test_one_part_is_the_tensor_itself(blobs):
     rows = in_parts(blobs)
     assert in_parts(rows) is rows
     assert plain(rows) is blobs
-    assert rows.shape == blobs.shape
     assert (rows.lengths, rows.dtype, rows.device) == ([600], blobs.dtype, blobs.device)
     assert rows.map_own(torch.Tensor.add_, 0).rows is blobs
     assert rows.each(lambda part, *args: args, rows, ForEach([7]), 8) == [(blobs, 7, 8)]

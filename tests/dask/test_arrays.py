@@ -13,7 +13,13 @@ from scipy.sparse import csr_array
 from sklearn_kmfeat import KMeansFilterLearner
 from sklearn_kmfeat._inputs.check import check_images
 from sklearn_kmfeat._inputs.values import ValueRange
-from sklearn_kmfeat.dask._arrays import block_values, dask_images, image_blocks, in_numpy
+from sklearn_kmfeat.dask._arrays import (
+    DaskImages,
+    block_values,
+    dask_images,
+    image_blocks,
+    in_numpy,
+)
 
 LEARNER = KMeansFilterLearner()
 
@@ -63,7 +69,7 @@ def test_a_source_of_each_block(dtype):
     values = [block_values(*each) for each in zip(blocks, images.starts, strict=True)]
     whole = check_images(LEARNER, X)
     assert values[0] | values[1] | values[2] == whole.values
-    images = images.with_values(values[0] | values[1] | values[2])
+    images = DaskImages(images.data, images.shape, images.ready, values[0] | values[1] | values[2])
     assert images.dtype is whole.dtype
     of_block = pickle.loads(pickle.dumps(images.of_block))
     assert len(pickle.dumps(images.of_block)) < 1000
@@ -84,7 +90,7 @@ def test_the_dtype_is_that_of_all_images():
     X[15] += 1e16
     images = dask_images(LEARNER, da.from_array(X, chunks=(8, 14, 16, 3)))
     assert images.dtype is torch.float32
-    images = images.with_values(check_images(LEARNER, X).values)
+    images = DaskImages(images.data, images.shape, images.ready, check_images(LEARNER, X).values)
     assert images.of_block(X[:8]).dtype is images.dtype is torch.float64
 
 

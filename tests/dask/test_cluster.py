@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
+from on_task_end import OnTaskEnd
 from sklearn_kmfeat import KMeansFilterLearner
 from sklearn_kmfeat import dask as kd
 from sklearn_kmfeat.dask._cluster import Cluster
@@ -26,38 +27,20 @@ def test_a_worker_that_dies_costs_only_time():
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
-        killer = Killer(client)
-        learner = KMeansFilterLearner(12, **options).set_callbacks(killer)
+        killed = []
+
+        def kill_once():
+            if not killed:
+                killed.append(next(iter(client.run(os.getpid).values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        # The eighth task to end is an iteration, after those of the blocks.
+        learner = KMeansFilterLearner(12, **options).set_callbacks(OnTaskEnd(kill_once, 8))
         found = kd.fit(learner, X)
-        assert killer.killed
+        assert killed
     expected = KMeansFilterLearner(12, **options).fit(IMAGES)
     np.testing.assert_allclose(found.cluster_centers_, expected.cluster_centers_, atol=1e-5)
     assert found.inertia_ == pytest.approx(expected.inertia_)
-
-
-class Killer:
-    """A callback of scikit-learn's that kills a worker in the second iteration."""
-
-    requires_fit_info = ()
-
-    def __init__(self, client):
-        self.client = client
-
-    def setup(self, estimator, context):
-        self.left, self.killed = 8, False
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context, **kwargs):
-        pass
-
-    def on_fit_task_end(self, estimator, context, **kwargs):
-        self.left -= 1
-        if not self.left:
-            pids = self.client.run(os.getpid)
-            os.kill(next(iter(pids.values())), signal.SIGKILL)
-            self.killed = True
 
 
 def test_an_error_where_all_workers_are_gone():

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from on_task_end import OnTaskEnd
 from sklearn_kmfeat import (
     BagOfPatches,
     ChannelConnections,
@@ -154,7 +155,7 @@ def test_on_a_cluster(client, name):
 def test_nothing_is_left_on_the_workers(client):
     kd.fit(learner(), in_blocks(IMAGES))
     assert all_are_freed(client)
-    interrupted = learner().set_callbacks(StopsAt(6))
+    interrupted = learner().set_callbacks(OnTaskEnd(interrupt, 6))
     with pytest.raises(KeyboardInterrupt) as held:  # and with it all its frames
         kd.fit(interrupted, in_blocks(IMAGES))
     assert held
@@ -163,31 +164,11 @@ def test_nothing_is_left_on_the_workers(client):
 
 
 def test_what_is_not_needed_is_freed_during_a_fit(client):
-    numbers = Numbers(client)
-    kd.fit(learner(n_filters=40, init="k-means++").set_callbacks(numbers), in_blocks(IMAGES))
+    numbers = []
+    count = OnTaskEnd(lambda: numbers.append(client.run_on_scheduler(_n_tasks)))
+    kd.fit(learner(n_filters=40, init="k-means++").set_callbacks(count), in_blocks(IMAGES))
     # Rows of two parts, and what is computed of them now; not what each of 40 centers left.
-    assert max(numbers.of_tasks) < 40
-
-
-class Numbers:
-    """A callback of scikit-learn's that counts the tasks of the scheduler."""
-
-    requires_fit_info = ()
-
-    def __init__(self, client):
-        self.client, self.of_tasks = client, []
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context, **kwargs):
-        pass
-
-    def on_fit_task_end(self, estimator, context, **kwargs):
-        self.of_tasks.append(self.client.run_on_scheduler(_n_tasks))
+    assert max(numbers) < 40
 
 
 def test_an_error_on_a_worker_leaves_nothing_there(client):
@@ -212,27 +193,8 @@ def _n_tasks(dask_scheduler):
     return len(dask_scheduler.tasks)
 
 
-class StopsAt:
-    """A callback of scikit-learn's that interrupts as Ctrl-C does."""
-
-    requires_fit_info = ()
-
-    def __init__(self, n):
-        self.n = n
-
-    def setup(self, estimator, context):
-        self.left = self.n
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context, **kwargs):
-        pass
-
-    def on_fit_task_end(self, estimator, context, **kwargs):
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
+def interrupt():
+    raise KeyboardInterrupt
 
 
 # What is computed
