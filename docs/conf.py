@@ -50,12 +50,6 @@ html_theme_options = {
 html_sidebars = {
     "**": ["sidebar-nav-bs"],
     "index": [],
-    "user_guide": [],
-    "deep_clustering": [],
-    "clusters": [],
-    "few_labels": [],
-    "scale": [],
-    "many_machines": [],
     "changelog": [],
     "benchmarks": [],
 }
