@@ -21,7 +21,11 @@ for.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sklearn_kmfeat import BagOfPatches, ContrastNormalizer, PatchExtractor
+from sklearn_kmfeat import (
+    BagOfPatches,
+    ContrastNormalizer,
+    PatchExtractor,
+)
 from sklearn_kmfeat.datasets import load_mnist_sample
 from sklearn_kmfeat.displays import FilterDisplay
 
@@ -30,7 +34,9 @@ some = images[::10]
 
 rows = some.reshape(len(some), -1)
 even = ContrastNormalizer().fit_transform(rows).reshape(some.shape)
-patches = PatchExtractor(patch_size=6, max_patches=0.75, random_state=0).fit_transform(even)
+patches = PatchExtractor(
+    patch_size=6, max_patches=0.75, random_state=0
+).fit_transform(even)
 print(f"{len(patches):,} patches of {patches.shape[1]} pixels")
 
 # %%
@@ -38,7 +44,9 @@ print(f"{len(patches):,} patches of {patches.shape[1]} pixels")
 
 rng = np.random.RandomState(0)
 shown = rng.choice(len(patches), 100, replace=False)
-display = FilterDisplay(patches[shown].reshape(-1, 6, 6)).plot(normalize="all")
+display = FilterDisplay(patches[shown].reshape(-1, 6, 6)).plot(
+    normalize="all"
+)
 display.ax_.set_title("Random patches")
 plt.show()
 
@@ -50,10 +58,18 @@ plt.show()
 # similar ones, and the mean of a group is a word. :class:`~sklearn_kmfeat.BagOfPatches` does all of
 # the above by itself: it normalises the images, draws patches evenly from them, and clusters.
 
-bag = BagOfPatches(n_words=50, patch_size=6, n_patches=100_000, n_init=3, random_state=0)
+bag = BagOfPatches(
+    n_words=50,
+    patch_size=6,
+    n_patches=100_000,
+    n_init=3,
+    random_state=0,
+)
 bag.fit(some)
 
-display = FilterDisplay.from_estimator(bag, sort="counts", n_cols=10, normalize="all")
+display = FilterDisplay.from_estimator(
+    bag, sort="counts", n_cols=10, normalize="all"
+)
 display.ax_.set_title("The vocabulary, most frequent word first")
 plt.show()
 
@@ -68,11 +84,17 @@ plt.show()
 # Putting the words themselves where they were found, and averaging where they overlap, shows how
 # much of a digit the vocabulary can say.
 
-frequency = np.argsort(np.argsort(-bag.counts_))  # 0: the most frequent word
+frequency = np.argsort(
+    np.argsort(-bag.counts_)
+)  # 0: the most frequent word
 digit = 3
 word_map = bag.predict(images[[digit]])[0]
 words_found = bag.cluster_centers_[word_map.ravel()]
-rebuilt = PatchExtractor(patch_size=6).fit(images[[digit]]).inverse_transform(words_found)[0]
+rebuilt = (
+    PatchExtractor(patch_size=6)
+    .fit(images[[digit]])
+    .inverse_transform(words_found)[0]
+)
 
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
 axes[0].imshow(images[digit], cmap="gray")
@@ -102,21 +124,41 @@ print(bags.shape, bags[0].sum())
 # of all classes each class uses each word; below each column is its word.
 
 order = np.argsort(frequency)
-usage = np.array([bags[digits == k].mean(axis=0) for k in range(10)])[:, order]
+usage = np.array([bags[digits == k].mean(axis=0) for k in range(10)])[
+    :, order
+]
 usage /= usage.mean(axis=0)
 
 fig, (ax, words) = plt.subplots(
-    2, 1, figsize=(10, 3.2), height_ratios=(10, 1), sharex=True, layout="constrained"
+    2,
+    1,
+    figsize=(10, 3.2),
+    height_ratios=(10, 1),
+    sharex=True,
+    layout="constrained",
 )
-image = ax.imshow(np.log2(usage), cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto")
-ax.set(yticks=range(10), ylabel="class", title="Words that a class prefers (red) or avoids (blue)")
+image = ax.imshow(
+    np.log2(usage), cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto"
+)
+ax.set(
+    yticks=range(10),
+    ylabel="class",
+    title="Words that a class prefers (red) or avoids (blue)",
+)
 ticks = [-2, -1, 0, 1, 2]
 bar = fig.colorbar(image, ax=ax, ticks=ticks, pad=0.01)
 bar.ax.set_yticklabels(["¼×", "½×", "1×", "2×", "4×"])
 low, high = bag.filters_.min(), bag.filters_.max()
 for position, word in enumerate(bag.filters_[order]):
     box = (position - 0.45, position + 0.45, 5, -1)
-    words.imshow(word[..., 0], cmap="gray", vmin=low, vmax=high, extent=box, aspect="auto")
+    words.imshow(
+        word[..., 0],
+        cmap="gray",
+        vmin=low,
+        vmax=high,
+        extent=box,
+        aspect="auto",
+    )
 words.set(xlim=(-0.5, 49.5), ylim=(5, -1))
 words.set_axis_off()
 plt.show()
@@ -139,14 +181,18 @@ train, test = slice(0, 3000), slice(3000, 5000)
 weigh = {
     "unit length": Normalizer(),
     "tf-idf": TfidfTransformer(sublinear_tf=True),
-    "roots of shares": make_pipeline(Normalizer("l1"), FunctionTransformer(np.sqrt)),
+    "roots of shares": make_pipeline(
+        Normalizer("l1"), FunctionTransformer(np.sqrt)
+    ),
 }
 print("accuracy of      one bag  3×3 bags")
 for name, weights in weigh.items():
     scores = []
     for grid in (1, 3):
         bags = bag.set_params(pool_grid=grid).transform(images[:5000])
-        classifier = make_pipeline(weights, LogisticRegression(C=30, max_iter=1000))
+        classifier = make_pipeline(
+            weights, LogisticRegression(C=30, max_iter=1000)
+        )
         classifier.fit(bags[train], digits[train])
         scores.append(classifier.score(bags[test], digits[test]))
     print(f"{name:15}  {scores[0]:7.3f}  {scores[1]:8.3f}")
@@ -171,8 +217,16 @@ cut = [cut_out(image) for image in images[:5000]]
 
 fig, axes = plt.subplots(1, 10, figsize=(10, 1.8), layout="constrained")
 for ax, image in zip(axes, cut, strict=False):
-    ax.imshow(image, cmap="gray", extent=(0, image.shape[1], image.shape[0], 0))
-    ax.set(xlim=(0, 28), ylim=(28, 0), title=f"{image.shape[0]}×{image.shape[1]}")
+    ax.imshow(
+        image,
+        cmap="gray",
+        extent=(0, image.shape[1], image.shape[0], 0),
+    )
+    ax.set(
+        xlim=(0, 28),
+        ylim=(28, 0),
+        title=f"{image.shape[0]}×{image.shape[1]}",
+    )
     ax.set_axis_off()
 plt.show()
 
@@ -180,9 +234,17 @@ plt.show()
 # `pool="mean"` gives shares instead of counts, so that large and small images compare.
 
 classifier = make_pipeline(
-    BagOfPatches(n_words=50, pool="mean", pool_grid=3, n_patches=50_000, random_state=0),
+    BagOfPatches(
+        n_words=50,
+        pool="mean",
+        pool_grid=3,
+        n_patches=50_000,
+        random_state=0,
+    ),
     FunctionTransformer(np.sqrt),
     LogisticRegression(max_iter=1000),
 )
 classifier.fit(cut[train], digits[train])
-print(f"accuracy on cut-out digits: {classifier.score(cut[test], digits[test]):.3f}")
+print(
+    f"accuracy on cut-out digits: {classifier.score(cut[test], digits[test]):.3f}"
+)

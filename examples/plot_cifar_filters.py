@@ -17,7 +17,9 @@ from sklearn_kmfeat.datasets import load_cifar10_sample
 from sklearn_kmfeat.displays import FilterDisplay
 
 photos = load_cifar10_sample()
-learner = KMeansFilterLearner(64, patch_size=5, n_patches=200_000, max_iter=30, random_state=0)
+learner = KMeansFilterLearner(
+    64, patch_size=5, n_patches=200_000, max_iter=30, random_state=0
+)
 learner.fit(photos.images)
 FilterDisplay.from_estimator(learner, sort="counts", n_cols=16)
 
@@ -35,7 +37,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 classifier = make_pipeline(
-    learner, FunctionTransformer(np.sqrt), StandardScaler(), RidgeClassifier(alpha=300)
+    learner,
+    FunctionTransformer(np.sqrt),
+    StandardScaler(),
+    RidgeClassifier(alpha=300),
 )
 classifier.fit(photos.images[:1500], photos.target[:1500])
-print(f"Accuracy: {classifier.score(photos.images[1500:], photos.target[1500:]):.1%}")
+print(
+    f"Accuracy: {classifier.score(photos.images[1500:], photos.target[1500:]):.1%}"
+)

@@ -21,7 +21,11 @@ import numpy as np
 
 from sklearn_kmfeat import ConsensusClusterer
 from sklearn_kmfeat.datasets import load_mnist_sample
-from sklearn_kmfeat.displays import ClusterGalleryDisplay, ContingencyDisplay, StabilityDisplay
+from sklearn_kmfeat.displays import (
+    ClusterGalleryDisplay,
+    ContingencyDisplay,
+    StabilityDisplay,
+)
 from sklearn_kmfeat.metrics import clustering_accuracy_score
 
 images, digits = load_mnist_sample(return_X_y=True)
@@ -32,7 +36,10 @@ consensus = ConsensusClusterer(10, random_state=0).fit(images)
 accuracy = clustering_accuracy_score(digits, consensus.labels_)
 print(f"accuracy of the vote: {accuracy:.3f}")
 for name, runs in consensus.named_estimators_.items():
-    each = [clustering_accuracy_score(digits, run[-1].labels_) for run in runs]
+    each = [
+        clustering_accuracy_score(digits, run[-1].labels_)
+        for run in runs
+    ]
     print(f"{name:>7}: " + ", ".join(f"{value:.3f}" for value in each))
 
 # %%
@@ -63,13 +70,21 @@ plt.show()
 
 edges = np.array([0.0, 0.5, 0.8, 0.99])
 for low, high in zip(edges, [*edges[1:], 1.01], strict=True):
-    sure = (consensus.confidence_ >= low) & (consensus.confidence_ < high)
+    sure = (consensus.confidence_ >= low) & (
+        consensus.confidence_ < high
+    )
     if sure.any():
-        right = clustering_accuracy_score(digits[sure], consensus.labels_[sure])
-        print(f"share of the votes from {low:.2f}: {sure.sum():4} images, accuracy {right:.3f}")
+        right = clustering_accuracy_score(
+            digits[sure], consensus.labels_[sure]
+        )
+        print(
+            f"share of the votes from {low:.2f}: {sure.sum():4} images, accuracy {right:.3f}"
+        )
 
 least = np.argsort(consensus.confidence_)[:24]
-ClusterGalleryDisplay.from_predictions(images[least], consensus.labels_[least], y=digits[least])
+ClusterGalleryDisplay.from_predictions(
+    images[least], consensus.labels_[least], y=digits[least]
+)
 plt.show()
 
 # %%
@@ -88,7 +103,9 @@ plt.show()
 # clusters are in the images. Ten it is here. On photographs, whose classes no clustering of
 # pixels shows clearly, the curve falls from the start, which is worth knowing, too.
 
-several = ConsensusClusterer(range(4, 17), n_runs=1, random_state=0).fit(images)
+several = ConsensusClusterer(
+    range(4, 17), n_runs=1, random_state=0
+).fit(images)
 print(f"{several.n_clusters_} clusters")
 StabilityDisplay.from_estimator(several)
 plt.show()
@@ -110,13 +127,27 @@ members = [
     (
         "filters",
         make_pipeline(
-            KMeansFilterLearner(64, pool_grid=3, n_patches=20_000, max_iter=10),
+            KMeansFilterLearner(
+                64, pool_grid=3, n_patches=20_000, max_iter=10
+            ),
             FunctionTransformer(np.sqrt),
             StandardScaler(),
             KMeans(10),
         ),
     ),
-    ("words", make_pipeline(BagOfPatches(pool_grid=3, n_patches=20_000), KMeans(10))),
+    (
+        "words",
+        make_pipeline(
+            BagOfPatches(pool_grid=3, n_patches=20_000), KMeans(10)
+        ),
+    ),
 ]
-own = ConsensusClusterer(10, members, n_runs=2, random_state=0).fit(images)
-print({name: round(weight, 2) for name, weight in own.member_weights_.items()})
+own = ConsensusClusterer(10, members, n_runs=2, random_state=0).fit(
+    images
+)
+print(
+    {
+        name: round(weight, 2)
+        for name, weight in own.member_weights_.items()
+    }
+)

@@ -25,7 +25,11 @@ when it does not.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sklearn_kmfeat import ConvKMeans, KMeansFilterLearner, filter_redundancy
+from sklearn_kmfeat import (
+    ConvKMeans,
+    KMeansFilterLearner,
+    filter_redundancy,
+)
 from sklearn_kmfeat.datasets import load_cifar10_sample
 from sklearn_kmfeat.displays import FilterDisplay
 
@@ -34,9 +38,17 @@ images = load_cifar10_sample().images
 
 def learn_both(n_filters=96, n_drawn=20_000, **shared):
     """Dictionaries of k-means and of convolutional k-means."""
-    shared = {"contrast": "image", "max_iter": 20, "random_state": 0} | shared
-    plain = KMeansFilterLearner(n_filters, algorithm="spherical", n_patches=n_drawn, **shared)
-    conv = ConvKMeans(n_filters, window_size=12, n_windows=n_drawn, **shared)
+    shared = {
+        "contrast": "image",
+        "max_iter": 20,
+        "random_state": 0,
+    } | shared
+    plain = KMeansFilterLearner(
+        n_filters, algorithm="spherical", n_patches=n_drawn, **shared
+    )
+    conv = ConvKMeans(
+        n_filters, window_size=12, n_windows=n_drawn, **shared
+    )
     return plain.fit(images), conv.fit(images)
 
 
@@ -48,14 +60,19 @@ plain, conv = learn_both()
 # redundancy come first.
 
 dictionaries = {"k-means": plain, "convolutional k-means": conv}
-redundancy = {name: filter_redundancy(learner.filters_) for name, learner in dictionaries.items()}
+redundancy = {
+    name: filter_redundancy(learner.filters_)
+    for name, learner in dictionaries.items()
+}
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.7), layout="constrained")
 fig.get_layout_engine().set(wspace=0.05)
 for ax, (name, learner) in zip(axes, dictionaries.items(), strict=True):
     most_first = np.argsort(-redundancy[name])
     FilterDisplay(learner.filters_[most_first]).plot(ax=ax, n_cols=12)
-    ax.set_title(f"{name}: mean redundancy {redundancy[name].mean():.2f}")
+    ax.set_title(
+        f"{name}: mean redundancy {redundancy[name].mean():.2f}"
+    )
 plt.show()
 
 # %%
@@ -63,13 +80,27 @@ plt.show()
 # there are fewer of these, and coloured edges come in their place. Copies are not gone: the curves,
 # over all filters, show that it is a matter of degree.
 
-fig, (ax, places) = plt.subplots(1, 2, figsize=(10, 3.4), width_ratios=(3, 2), layout="constrained")
+fig, (ax, places) = plt.subplots(
+    1, 2, figsize=(10, 3.4), width_ratios=(3, 2), layout="constrained"
+)
 for name, values in redundancy.items():
     ax.plot(np.sort(values)[::-1], label=name)
-ax.set(xlabel="filters, the most redundant first", ylabel="redundancy", ylim=(0, 1))
+ax.set(
+    xlabel="filters, the most redundant first",
+    ylabel="redundancy",
+    ylim=(0, 1),
+)
 ax.legend(loc="lower left")
-image = places.imshow(conv.offset_counts_ / conv.offset_counts_.sum(), vmin=0, cmap="viridis")
-places.set(title="Where in its window a patch was taken", xlabel="pixels across", ylabel="down")
+image = places.imshow(
+    conv.offset_counts_ / conv.offset_counts_.sum(),
+    vmin=0,
+    cmap="viridis",
+)
+places.set(
+    title="Where in its window a patch was taken",
+    xlabel="pixels across",
+    ylabel="down",
+)
 fig.colorbar(image, ax=places, label="share of the windows")
 plt.show()
 
@@ -93,7 +124,10 @@ settings = {
 print(f"{'mean redundancy':18} k-means  convolutional")
 means = {"as above": [values.mean() for values in redundancy.values()]}
 for name, setting in settings.items():
-    means[name] = [filter_redundancy(learner.filters_).mean() for learner in learn_both(**setting)]
+    means[name] = [
+        filter_redundancy(learner.filters_).mean()
+        for learner in learn_both(**setting)
+    ]
 for name, (of_plain, of_conv) in means.items():
     print(f"{name:18} {of_plain:7.3f}  {of_conv:13.3f}")
 

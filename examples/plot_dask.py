@@ -36,7 +36,10 @@ photos, labels = load_cifar10_sample(return_X_y=True)
 temporary = tempfile.TemporaryDirectory()  # gone with this object
 folder = Path(temporary.name)
 stored = zarr.create_array(
-    store=str(folder / "images.zarr"), shape=photos.shape, chunks=(250, 32, 32, 3), dtype="uint8"
+    store=str(folder / "images.zarr"),
+    shape=photos.shape,
+    chunks=(250, 32, 32, 3),
+    dtype="uint8",
 )
 stored[:] = photos
 
@@ -50,7 +53,9 @@ stored[:] = photos
 
 images = da.from_zarr(folder / "images.zarr")
 train, test = images[:1500], images[1500:]
-learner = KMeansFilterLearner(64, n_patches=20_000, max_iter=10, random_state=0)
+learner = KMeansFilterLearner(
+    64, n_patches=20_000, max_iter=10, random_state=0
+)
 kd.fit(learner, train)
 
 FilterDisplay(learner.filters_).plot()
@@ -91,7 +96,9 @@ for block, _ in blocks_of(features[:1500], labels):
 classifier = SGDClassifier(alpha=0.1, random_state=0)
 for epoch in range(10):
     for block, of_block in blocks_of(features[:1500], labels):
-        classifier.partial_fit(scaler.transform(block), of_block, classes=np.arange(10))
+        classifier.partial_fit(
+            scaler.transform(block), of_block, classes=np.arange(10)
+        )
 
 # %%
 # New images
@@ -100,7 +107,9 @@ for epoch in range(10):
 # The steps are one Pipeline now, and :func:`sklearn_kmfeat.dask.predict` labels images on whatever
 # machines they are.
 
-model = make_pipeline(learner, FunctionTransformer(np.sqrt), scaler, classifier)
+model = make_pipeline(
+    learner, FunctionTransformer(np.sqrt), scaler, classifier
+)
 predicted = kd.predict(model, test)
 print(predicted)
 print(f"accuracy: {np.mean(predicted.compute() == labels[1500:]):.1%}")

@@ -23,7 +23,11 @@ from sklearn.model_selection import train_test_split
 
 from sklearn_kmfeat import ClusterClassifier, DeepClusterEstimator
 from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample
-from sklearn_kmfeat.displays import ContingencyDisplay, FilterDisplay, HistoryDisplay
+from sklearn_kmfeat.displays import (
+    ContingencyDisplay,
+    FilterDisplay,
+    HistoryDisplay,
+)
 from sklearn_kmfeat.metrics import purity_score
 
 CAT, DOG = 3, 5
@@ -32,32 +36,50 @@ CAT, DOG = 3, 5
 def cats_and_dogs(images, classes, n_images=None):
     """The first photographs of both, and their names."""
     chosen = np.flatnonzero(np.isin(classes, (CAT, DOG)))[:n_images]
-    return images[chosen], np.where(classes[chosen] == CAT, "cat", "dog")
+    return images[chosen], np.where(
+        classes[chosen] == CAT, "cat", "dog"
+    )
 
 
 try:
-    images, animals = cats_and_dogs(*fetch_cifar10(return_X_y=True), 2000)
-    new_images, new_animals = cats_and_dogs(*fetch_cifar10(subset="test", return_X_y=True), 1000)
+    images, animals = cats_and_dogs(
+        *fetch_cifar10(return_X_y=True), 2000
+    )
+    new_images, new_animals = cats_and_dogs(
+        *fetch_cifar10(subset="test", return_X_y=True), 1000
+    )
 except OSError:
     images, new_images, animals, new_animals = train_test_split(
-        *cats_and_dogs(*load_cifar10_sample(return_X_y=True)), test_size=0.25, random_state=0
+        *cats_and_dogs(*load_cifar10_sample(return_X_y=True)),
+        test_size=0.25,
+        random_state=0,
     )
-print(f"{len(images)} photographs to learn from, {len(new_images)} to judge")
+print(
+    f"{len(images)} photographs to learn from, {len(new_images)} to judge"
+)
 
 # %%
 
 
 def draw_rows(rows):
     """Rows of photographs, each with a title."""
-    fig = plt.figure(figsize=(8, 1.25 * len(rows)), layout="constrained")
+    fig = plt.figure(
+        figsize=(8, 1.25 * len(rows)), layout="constrained"
+    )
     axes = fig.subplots(len(rows))
-    for ax, (title, photographs) in zip(axes, rows.items(), strict=True):
-        FilterDisplay(photographs / 255).plot(ax=ax, n_cols=10, normalize=None)
+    for ax, (title, photographs) in zip(
+        axes, rows.items(), strict=True
+    ):
+        FilterDisplay(photographs / 255).plot(
+            ax=ax, n_cols=10, normalize=None
+        )
         ax.set_title(title, loc="left", fontsize=10)
     plt.show()
 
 
-draw_rows({name: images[animals == name][:10] for name in ("cat", "dog")})
+draw_rows(
+    {name: images[animals == name][:10] for name in ("cat", "dog")}
+)
 
 # %%
 # Two clusters
@@ -70,14 +92,18 @@ draw_rows({name: images[animals == name][:10] for name in ("cat", "dog")})
 # :class:`~sklearn_kmfeat.ClusterClassifier` fits it without labels. Only then does it look at them,
 # to name each cluster after the animal that is more frequent in it.
 
-two = ClusterClassifier(DeepClusterEstimator(2, max_epochs=20, random_state=0))
+two = ClusterClassifier(
+    DeepClusterEstimator(2, max_epochs=20, random_state=0)
+)
 two.fit(images, animals)
 print(two.match_)
 
 # %%
 # How many of each animal fell in each cluster?
 
-display = ContingencyDisplay.from_predictions(animals, two.clusterer_.labels_)
+display = ContingencyDisplay.from_predictions(
+    animals, two.clusterer_.labels_
+)
 display.ax_.set_title("2 clusters")
 plt.show()
 
@@ -90,10 +116,14 @@ plt.show()
 # right. Twenty clusters leave room for several answers. Each is still named after an animal; more
 # than one may have the same name.
 
-twenty = ClusterClassifier(DeepClusterEstimator(20, max_epochs=20, random_state=0))
+twenty = ClusterClassifier(
+    DeepClusterEstimator(20, max_epochs=20, random_state=0)
+)
 twenty.fit(images, animals)
 
-display = ContingencyDisplay.from_predictions(animals, twenty.clusterer_.labels_)
+display = ContingencyDisplay.from_predictions(
+    animals, twenty.clusterer_.labels_
+)
 display.ax_.set_title("20 clusters, those named cat first")
 plt.show()
 
@@ -110,13 +140,21 @@ plt.show()
 def purity_by_chance(animals, clusters, n_times=50):
     """Mean purity of clusters that are shuffled."""
     rng = np.random.default_rng(0)
-    return np.mean([purity_score(animals, rng.permutation(clusters)) for _ in range(n_times)])
+    return np.mean(
+        [
+            purity_score(animals, rng.permutation(clusters))
+            for _ in range(n_times)
+        ]
+    )
 
 
 print("             purity  by chance  new photographs")
 for named in (two, twenty):
     clusters = named.clusterer_.labels_
-    chance, accuracy = purity_by_chance(animals, clusters), named.score(new_images, new_animals)
+    chance, accuracy = (
+        purity_by_chance(animals, clusters),
+        named.score(new_images, new_animals),
+    )
     print(
         f"{named.clusterer.n_clusters:2} clusters {named.purity_:8.3f} {chance:10.3f} "
         f"{accuracy:16.3f}"
@@ -139,7 +177,9 @@ for animal in ("cat", "dog"):
     for guess in ("cat", "dog"):
         these = (new_animals == animal) & (guesses == guess)
         if these.any():
-            rows[f"{these.sum()} {animal}s taken for {guess}s"] = new_images[these][:10]
+            rows[f"{these.sum()} {animal}s taken for {guess}s"] = (
+                new_images[these][:10]
+            )
 draw_rows(rows)
 
 # %%
@@ -155,9 +195,14 @@ draw_rows(rows)
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 fig.get_layout_engine().set(wspace=0.05)
 for ax, named in zip(axes, (two, twenty), strict=True):
-    HistoryDisplay.from_estimator(named.clusterer_, ax=ax, keys=["loss", "nmi"])
+    HistoryDisplay.from_estimator(
+        named.clusterer_, ax=ax, keys=["loss", "nmi"]
+    )
     n_labels = named.clusterer_.n_pseudo_labels_[0]
-    ax.set_title(f"{named.clusterer.n_clusters} clusters, {n_labels} pseudo-labels", pad=30)
+    ax.set_title(
+        f"{named.clusterer.n_clusters} clusters, {n_labels} pseudo-labels",
+        pad=30,
+    )
 plt.show()
 
 # %%
@@ -166,5 +211,7 @@ plt.show()
 #
 # What each filter does to the grey values; the fixed edges come first and are part of it.
 
-FilterDisplay.from_estimator(twenty.clusterer_, n_cols=8, normalize="symmetric")
+FilterDisplay.from_estimator(
+    twenty.clusterer_, n_cols=8, normalize="symmetric"
+)
 plt.show()

@@ -30,7 +30,10 @@ images, images_test, digits, digits_test = train_test_split(
 def choose(n_labels, seed):
     """Places of labelled images, as many of each class."""
     chosen, _ = train_test_split(
-        np.arange(len(digits)), train_size=n_labels, stratify=digits, random_state=seed
+        np.arange(len(digits)),
+        train_size=n_labels,
+        stratify=digits,
+        random_state=seed,
     )
     return chosen
 
@@ -39,7 +42,9 @@ ten = choose(10, seed=0)
 ten = ten[digits[ten].argsort()]
 
 fig, axes = plt.subplots(1, 10, figsize=(8, 1.2), layout="constrained")
-for ax, image, digit in zip(axes, images[ten], digits[ten], strict=True):
+for ax, image, digit in zip(
+    axes, images[ten], digits[ten], strict=True
+):
     ax.imshow(image, cmap="gray_r")
     ax.set_title(digit)
     ax.axis("off")
@@ -58,15 +63,21 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn_kmfeat import KMeansFilterLearner
 
 features = make_pipeline(
-    KMeansFilterLearner(n_filters=200, n_patches=50_000, max_iter=10, random_state=0),
+    KMeansFilterLearner(
+        n_filters=200, n_patches=50_000, max_iter=10, random_state=0
+    ),
     FunctionTransformer(np.sqrt),
     StandardScaler(),
 ).fit(images)
-rows, rows_test = features.transform(images), features.transform(images_test)
+rows, rows_test = (
+    features.transform(images),
+    features.transform(images_test),
+)
 
 pixel_scaler = StandardScaler().fit(images.reshape(len(images), -1))
 pixels, pixels_test = (
-    pixel_scaler.transform(part.reshape(len(part), -1)) for part in (images, images_test)
+    pixel_scaler.transform(part.reshape(len(part), -1))
+    for part in (images, images_test)
 )
 
 # %%
@@ -124,21 +135,38 @@ N_LABELS = [10, 30, 100, 300, 1000]
 def accuracies(model, X, X_test, n_labels):
     """Accuracies on the test images, of five choices of labelled images."""
     chosen = [choose(n_labels, seed) for seed in range(5)]
-    return [model.fit(X[some], digits[some]).score(X_test, digits_test) for some in chosen]
+    return [
+        model.fit(X[some], digits[some]).score(X_test, digits_test)
+        for some in chosen
+    ]
 
 
 found = {
-    name: np.array([accuracies(*method, n_labels) for n_labels in N_LABELS])
+    name: np.array(
+        [accuracies(*method, n_labels) for n_labels in N_LABELS]
+    )
     for name, method in METHODS.items()
 }
 
 fig, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
 for name, values in found.items():
     (line,) = ax.plot(N_LABELS, values.mean(1), marker="o", label=name)
-    ax.fill_between(N_LABELS, values.min(1), values.max(1), color=line.get_color(), alpha=0.2)
-ax.set(xscale="log", xticks=N_LABELS, xticklabels=N_LABELS, ylim=(0.3, 1))
+    ax.fill_between(
+        N_LABELS,
+        values.min(1),
+        values.max(1),
+        color=line.get_color(),
+        alpha=0.2,
+    )
+ax.set(
+    xscale="log", xticks=N_LABELS, xticklabels=N_LABELS, ylim=(0.3, 1)
+)
 ax.minorticks_off()
-ax.set(xlabel="labelled images", ylabel="accuracy", title="8,000 digits, few of them labelled")
+ax.set(
+    xlabel="labelled images",
+    ylabel="accuracy",
+    title="8,000 digits, few of them labelled",
+)
 ax.grid(alpha=0.3)
 ax.legend(loc="lower right")
 plt.show()
@@ -147,7 +175,10 @@ plt.show()
 
 print(f"{'labels':20}" + "".join(f"{n:>8}" for n in N_LABELS))
 for name, values in found.items():
-    print(f"{name:20}" + "".join(f"{value:8.3f}" for value in values.mean(1)))
+    print(
+        f"{name:20}"
+        + "".join(f"{value:8.3f}" for value in values.mean(1))
+    )
 
 # %%
 # Lines are means; the shaded bands reach from the worst to the best of the five choices. With one

@@ -38,7 +38,14 @@ labelled, _, y_labelled, _ = train_test_split(
 )
 
 features = make_pipeline(
-    ConvKMeans(32, window_size=9, n_windows=10_000, output="maps", pool_size=3, random_state=0),
+    ConvKMeans(
+        32,
+        window_size=9,
+        n_windows=10_000,
+        output="maps",
+        pool_size=3,
+        random_state=0,
+    ),
     ConvKMeans(
         16,
         patch_size=3,
@@ -49,9 +56,13 @@ features = make_pipeline(
     ),
     StandardScaler(),
 )
-features.set_params(**{"convkmeans-1__max_iter": 10, "convkmeans-2__max_iter": 10})
+features.set_params(
+    **{"convkmeans-1__max_iter": 10, "convkmeans-2__max_iter": 10}
+)
 features.fit(train)
-classifier = LogisticRegression(max_iter=1000).fit(features.transform(labelled), y_labelled)
+classifier = LogisticRegression(max_iter=1000).fit(
+    features.transform(labelled), y_labelled
+)
 stack = make_pipeline(*features, classifier)
 before = stack.score(test, y_test)
 print(f"The stack, before fine-tuning: {before:.1%}")
@@ -70,7 +81,9 @@ tensors = {
 }
 learned = to_torch(stack)
 with torch.no_grad():
-    difference = learned(tensors["test"][:100]).numpy() - stack.decision_function(test[:100])
+    difference = learned(
+        tensors["test"][:100]
+    ).numpy() - stack.decision_function(test[:100])
 print(f"largest difference: {abs(difference).max():.0e}")
 
 # %%
@@ -87,7 +100,9 @@ def from_random_weights(net, images, seed=0):
     with torch.no_grad():
         for layer in layers:
             shape = layer.filters.shape
-            layer.filters.copy_(normalize(torch.randn(shape, generator=generator)))
+            layer.filters.copy_(
+                normalize(torch.randn(shape, generator=generator))
+            )
             images = layer(images)
         scaling.mean.copy_(images.mean(0))
         scaling.matrix.copy_(1 / images.std(0).clamp_min(1e-3))
@@ -108,7 +123,9 @@ def from_random_weights(net, images, seed=0):
 def accuracy(net):
     """On the test images."""
     with torch.no_grad():
-        scores = torch.cat([net(batch) for batch in tensors["test"].split(250)])
+        scores = torch.cat(
+            [net(batch) for batch in tensors["test"].split(250)]
+        )
     return (scores.argmax(1).numpy() == y_test).mean()
 
 
@@ -119,9 +136,15 @@ def fine_tune(net, n_epochs=20, every=5, rate=1e-3, seed=0):
     y = torch.from_numpy(y_labelled).long()
     curve = [accuracy(net)]
     for epoch in range(1, n_epochs + 1):
-        for chosen in torch.randperm(len(y), generator=generator).split(20):
-            shift = torch.randint(-2, 3, (2,), generator=generator).tolist()
-            batch = torch.roll(tensors["labelled"][chosen], shift, (2, 3))
+        for chosen in torch.randperm(len(y), generator=generator).split(
+            20
+        ):
+            shift = torch.randint(
+                -2, 3, (2,), generator=generator
+            ).tolist()
+            batch = torch.roll(
+                tensors["labelled"][chosen], shift, (2, 3)
+            )
             optimizer.zero_grad()
             cross_entropy(net(batch), y[chosen]).backward()
             optimizer.step()
@@ -131,23 +154,45 @@ def fine_tune(net, n_epochs=20, every=5, rate=1e-3, seed=0):
 
 
 random = from_random_weights(learned, tensors["labelled"])
-curves = {"learned filters": fine_tune(learned), "random weights": fine_tune(random)}
+curves = {
+    "learned filters": fine_tune(learned),
+    "random weights": fine_tune(random),
+}
 
 # %%
 
 fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 epochs = np.arange(0, 21, 5)
 for name, curve in curves.items():
-    (line,) = ax.plot(epochs, curve, marker="o", markersize=4, label=f"from {name}")
-    ax.annotate(f"{curve[-1]:.1%}", (20.4, curve[-1]), va="center", color=line.get_color())
-ax.axhline(before, color="grey", linestyle="--", label="the stack before fine-tuning")
-ax.set(xlabel="epochs", ylabel="accuracy on 2,000 digits", xlim=(-0.5, 22.5), ylim=(0.8, 0.96))
+    (line,) = ax.plot(
+        epochs, curve, marker="o", markersize=4, label=f"from {name}"
+    )
+    ax.annotate(
+        f"{curve[-1]:.1%}",
+        (20.4, curve[-1]),
+        va="center",
+        color=line.get_color(),
+    )
+ax.axhline(
+    before,
+    color="grey",
+    linestyle="--",
+    label="the stack before fine-tuning",
+)
+ax.set(
+    xlabel="epochs",
+    ylabel="accuracy on 2,000 digits",
+    xlim=(-0.5, 22.5),
+    ylim=(0.8, 0.96),
+)
 ax.set_title("200 labelled digits")
 ax.legend(loc="lower right")
 plt.show()
 
 for name, curve in curves.items():
-    print(f"from {name}: {curve[0]:.1%} at first, {curve[-1]:.1%} in the end")
+    print(
+        f"from {name}: {curve[0]:.1%} at first, {curve[-1]:.1%} in the end"
+    )
 
 # %%
 # From the learned filters, fine-tuning removes more than a quarter of the errors. Random weights

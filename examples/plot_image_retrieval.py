@@ -29,14 +29,18 @@ images, digits = load_mnist_sample(return_X_y=True)
 album, album_digits = images[3000:6000], digits[3000:6000]
 queries, query_digits = images[6000:6500], digits[6000:6500]
 
-learned = DeepClusterEstimator(10, layer="clusters", max_epochs=6, random_state=0)
+learned = DeepClusterEstimator(
+    10, layer="clusters", max_epochs=6, random_state=0
+)
 learned.fit(images[:3000])
 
 # %%
 # `layer="clusters"` asks for the space in which the clusters are, where all rows have unit length.
 # A network that has not learned yet, `max_epochs=0`, is there to compare with.
 
-untrained = DeepClusterEstimator(10, layer="clusters", max_epochs=0, random_state=0)
+untrained = DeepClusterEstimator(
+    10, layer="clusters", max_epochs=0, random_state=0
+)
 untrained.fit(images[:3000])
 
 
@@ -53,7 +57,9 @@ describe = {
 nearest = {}
 for name, rows_of in describe.items():
     search = NearestNeighbors(n_neighbors=50).fit(rows_of(album))
-    nearest[name] = search.kneighbors(rows_of(queries), return_distance=False)
+    nearest[name] = search.kneighbors(
+        rows_of(queries), return_distance=False
+    )
 
 # %%
 # Nearest images
@@ -73,7 +79,9 @@ def is_right(name):
 
 found_by_pixels = is_right("pixels")[:, :N_SHOWN].sum(axis=1)
 chosen = [
-    np.flatnonzero(query_digits == digit)[found_by_pixels[query_digits == digit].argmin()]
+    np.flatnonzero(query_digits == digit)[
+        found_by_pixels[query_digits == digit].argmin()
+    ]
     for digit in range(10)
 ]
 
@@ -92,7 +100,11 @@ for ax, name in zip(axes, ("pixels", "learned space"), strict=True):
     for query in chosen:
         tiles += [framed(queries[query]), np.ones((34, 34, 3))]
         for hit in nearest[name][query, :N_SHOWN]:
-            tiles.append(framed(album[hit], album_digits[hit] == query_digits[query]))
+            tiles.append(
+                framed(
+                    album[hit], album_digits[hit] == query_digits[query]
+                )
+            )
     FilterDisplay(tiles).plot(ax=ax, n_cols=N_SHOWN + 2, normalize=None)
     ax.set_title(f"A query, and its nearest images: {name}")
 plt.show()
@@ -113,7 +125,16 @@ k = np.arange(1, 51)
 for name in nearest:
     shares = is_right(name).mean(axis=0).cumsum() / k
     ax.plot(k, shares, label=name)
-    print(f"{name:15}" + "".join(f"  nearest {n}: {shares[n - 1]:.3f}" for n in (1, 10, 50)))
-ax.set(xlabel="k", ylabel="share of the right digit", title="The nearest k images of the album")
+    print(
+        f"{name:15}"
+        + "".join(
+            f"  nearest {n}: {shares[n - 1]:.3f}" for n in (1, 10, 50)
+        )
+    )
+ax.set(
+    xlabel="k",
+    ylabel="share of the right digit",
+    title="The nearest k images of the album",
+)
 ax.legend()
 plt.show()

@@ -26,14 +26,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_kmfeat import DeepClusterEstimator
-from sklearn_kmfeat.datasets import load_cifar10_sample, load_mnist_sample
+from sklearn_kmfeat.datasets import (
+    load_cifar10_sample,
+    load_mnist_sample,
+)
 
 
 def learned_and_random(images, max_epochs):
     """The same network after so many epochs, and before the first."""
     return {
-        "learned": DeepClusterEstimator(10, max_epochs=max_epochs, random_state=0).fit(images),
-        "random": DeepClusterEstimator(10, max_epochs=0, random_state=0).fit(images),
+        "learned": DeepClusterEstimator(
+            10, max_epochs=max_epochs, random_state=0
+        ).fit(images),
+        "random": DeepClusterEstimator(
+            10, max_epochs=0, random_state=0
+        ).fit(images),
     }
 
 
@@ -52,7 +59,9 @@ LAYERS = ["conv1", "conv2", "conv3", "conv4", "embedding"]
 
 network = of_digits["learned"]
 for layer in LAYERS:
-    width = network.set_params(layer=layer).transform(digits[:2]).shape[1]
+    width = (
+        network.set_params(layer=layer).transform(digits[:2]).shape[1]
+    )
     print(f"{layer:9}  {width:5} values for an image")
 
 # %%
@@ -71,10 +80,13 @@ def probe(networks, train, test, y_train, y_test):
         for layer in LAYERS:
             network.set_params(layer=layer)
             classifier = make_pipeline(
-                StandardScaler(), RidgeClassifierCV(alphas=np.logspace(1, 5, 9))
+                StandardScaler(),
+                RidgeClassifierCV(alphas=np.logspace(1, 5, 9)),
             )
             classifier.fit(network.transform(train), y_train)
-            found[name].append(classifier.score(network.transform(test), y_test))
+            found[name].append(
+                classifier.score(network.transform(test), y_test)
+            )
     return found
 
 
@@ -98,9 +110,15 @@ accuracies = {"digits": probe(of_digits, *split)}
 
 photos, photo_classes = load_cifar10_sample(return_X_y=True)
 split = train_test_split(
-    photos, photo_classes, test_size=500, stratify=photo_classes, random_state=0
+    photos,
+    photo_classes,
+    test_size=500,
+    stratify=photo_classes,
+    random_state=0,
 )
-accuracies["photographs"] = probe(learned_and_random(split[0], max_epochs=10), *split)
+accuracies["photographs"] = probe(
+    learned_and_random(split[0], max_epochs=10), *split
+)
 
 # %%
 
@@ -108,7 +126,9 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for ax, (images, found) in zip(axes, accuracies.items(), strict=True):
     for name, values in found.items():
         style = "-" if name == "learned" else "--"
-        ax.plot(LAYERS, values, style, marker="o", label=f"{name} weights")
+        ax.plot(
+            LAYERS, values, style, marker="o", label=f"{name} weights"
+        )
     ax.set(title=f"Linear probes, {images}", ylabel="accuracy")
     ax.legend()
 plt.show()
@@ -118,7 +138,10 @@ plt.show()
 for images, found in accuracies.items():
     print(f"{images:12}" + "".join(f"{layer:>11}" for layer in LAYERS))
     for name, values in found.items():
-        print(f"  {name:10}" + "".join(f"{value:11.3f}" for value in values))
+        print(
+            f"  {name:10}"
+            + "".join(f"{value:11.3f}" for value in values)
+        )
 
 # %%
 # Of digits, every layer says more after learning, and the later the layer, the more it has gained.

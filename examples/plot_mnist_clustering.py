@@ -20,7 +20,11 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from sklearn_kmfeat.datasets import load_mnist_sample
-from sklearn_kmfeat.displays import ClusterGalleryDisplay, ContingencyDisplay, FilterDisplay
+from sklearn_kmfeat.displays import (
+    ClusterGalleryDisplay,
+    ContingencyDisplay,
+    FilterDisplay,
+)
 from sklearn_kmfeat.metrics import purity_score
 
 images, digits = load_mnist_sample(return_X_y=True)
@@ -35,7 +39,9 @@ pixels = images.reshape(len(images), -1).astype(np.float32)
 
 ten_means = KMeans(n_clusters=10, n_init=3, random_state=0).fit(pixels)
 
-display = FilterDisplay.from_estimator(ten_means, image_shape=(28, 28), n_cols=5)
+display = FilterDisplay.from_estimator(
+    ten_means, image_shape=(28, 28), n_cols=5
+)
 display.ax_.set_title("The centroids of 10 clusters")
 plt.show()
 
@@ -49,9 +55,13 @@ plt.show()
 # With twenty clusters, each has less to average. The pictures get sharper, and styles of writing
 # come apart.
 
-twenty_means = KMeans(n_clusters=20, n_init=3, random_state=0).fit(pixels)
+twenty_means = KMeans(n_clusters=20, n_init=3, random_state=0).fit(
+    pixels
+)
 
-display = FilterDisplay.from_estimator(twenty_means, image_shape=(28, 28), n_cols=5)
+display = FilterDisplay.from_estimator(
+    twenty_means, image_shape=(28, 28), n_cols=5
+)
 display.ax_.set_title("The centroids of 20 clusters")
 plt.show()
 
@@ -71,7 +81,9 @@ plt.show()
 # The rows tell which classes are easy, such as 0, 2 and 6, and which ones k-means takes for one
 # another: 4, 7 and 9, and 3, 5 and 8. With twenty clusters there is less of that.
 
-display = ContingencyDisplay.from_predictions(digits, twenty_means.labels_)
+display = ContingencyDisplay.from_predictions(
+    digits, twenty_means.labels_
+)
 display.ax_.set_title("20 clusters of pixels")
 plt.show()
 
@@ -94,7 +106,9 @@ for (name, n_clusters), score in purity.items():
 # On the left the images nearest to each centroid, on the right those furthest from it, which show
 # how much a cluster takes in.
 
-ClusterGalleryDisplay.from_estimator(ten_means, pixels, y=digits, image_shape=(28, 28))
+ClusterGalleryDisplay.from_estimator(
+    ten_means, pixels, y=digits, image_shape=(28, 28)
+)
 plt.show()
 
 # %%
@@ -115,7 +129,9 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer
 from sklearn_kmfeat import BagOfPatches, NeighborAverager
 
 describe = make_pipeline(
-    BagOfPatches(n_words=50, pool_grid=3, n_patches=50_000, random_state=0),
+    BagOfPatches(
+        n_words=50, pool_grid=3, n_patches=50_000, random_state=0
+    ),
     FunctionTransformer(np.sqrt),
     PCA(n_components=40, whiten=True, random_state=0),
     Normalizer(),
@@ -130,22 +146,38 @@ words = describe.fit_transform(images)
 # nearest neighbours of an image are nearly always of its class; of photographs they often are not,
 # and averaging does little for them.
 
-smooth = make_pipeline(NeighborAverager(n_neighbors=10, n_iter=10), Normalizer())
+smooth = make_pipeline(
+    NeighborAverager(n_neighbors=10, n_iter=10), Normalizer()
+)
 smoothed = smooth.fit_transform(words)
 
 found = {}
 for name, rows in {"words": words, "smoothed words": smoothed}.items():
     for n_clusters in (10, 20):
-        found[name, n_clusters] = KMeans(n_clusters, n_init=10, random_state=0).fit_predict(rows)
-        purity[name, n_clusters] = purity_score(digits, found[name, n_clusters])
+        found[name, n_clusters] = KMeans(
+            n_clusters, n_init=10, random_state=0
+        ).fit_predict(rows)
+        purity[name, n_clusters] = purity_score(
+            digits, found[name, n_clusters]
+        )
 
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 names = ["pixels", "words", "smoothed words"]
 for offset, n_clusters in ((-0.2, 10), (0.2, 20)):
     scores = [purity[name, n_clusters] for name in names]
-    bars = ax.bar(np.arange(3) + offset, scores, width=0.38, label=f"{n_clusters} clusters")
+    bars = ax.bar(
+        np.arange(3) + offset,
+        scores,
+        width=0.38,
+        label=f"{n_clusters} clusters",
+    )
     ax.bar_label(bars, fmt="%.3f")
-ax.set(xticks=np.arange(3), xticklabels=names, ylabel="purity", ylim=(0, 1.1))
+ax.set(
+    xticks=np.arange(3),
+    xticklabels=names,
+    ylabel="purity",
+    ylim=(0, 1.1),
+)
 ax.legend(loc="lower right", framealpha=1)
 plt.show()
 
@@ -153,11 +185,15 @@ plt.show()
 # The table of ten clusters is nearly a diagonal now, and what is left of the confusion can be seen
 # in the images that are least typical of their cluster.
 
-display = ContingencyDisplay.from_predictions(digits, found["smoothed words", 10])
+display = ContingencyDisplay.from_predictions(
+    digits, found["smoothed words", 10]
+)
 display.ax_.set_title("10 clusters of smoothed words")
 plt.show()
 
 # %%
 
-ClusterGalleryDisplay.from_predictions(images, found["smoothed words", 10], y=digits)
+ClusterGalleryDisplay.from_predictions(
+    images, found["smoothed words", 10], y=digits
+)
 plt.show()

@@ -25,15 +25,24 @@ from sklearn.datasets import load_sample_images
 rng = np.random.RandomState(0)
 root = Path(tempfile.mkdtemp())
 kinds = ["RGB", "RGBA", "L", "I;16", "P"]
-for name, photo in zip(("china", "flower"), load_sample_images().images, strict=True):
+for name, photo in zip(
+    ("china", "flower"), load_sample_images().images, strict=True
+):
     (root / "photos" / name).mkdir(parents=True)
     for i in range(140):
         height, width = rng.randint(90, 180, 2)
-        top, left = rng.randint(photo.shape[0] - height), rng.randint(photo.shape[1] - width)
-        piece = Image.fromarray(photo[top : top + height, left : left + width])
+        top, left = (
+            rng.randint(photo.shape[0] - height),
+            rng.randint(photo.shape[1] - width),
+        )
+        piece = Image.fromarray(
+            photo[top : top + height, left : left + width]
+        )
         kind = kinds[i % 5]
         if kind == "I;16":
-            piece = Image.fromarray(np.asarray(piece.convert("L")).astype(np.uint16) * 257)
+            piece = Image.fromarray(
+                np.asarray(piece.convert("L")).astype(np.uint16) * 257
+            )
         else:
             piece = piece.convert(kind)
         piece.save(root / "photos" / name / f"{i:03d}.png")
@@ -51,7 +60,12 @@ from sklearn_kmfeat import ImageFiles
 
 photos = ImageFiles.from_folder(root / "photos", size=64)
 print(photos)
-print("sizes from", photos.sizes.min(axis=0), "to", photos.sizes.max(axis=0))
+print(
+    "sizes from",
+    photos.sizes.min(axis=0),
+    "to",
+    photos.sizes.max(axis=0),
+)
 print("read as", photos.format)
 
 # %%
@@ -67,8 +81,14 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_kmfeat import KMeansFilterLearner
 
-learner = KMeansFilterLearner(n_filters=100, pool="mean", n_patches=50_000, random_state=0)
-model = make_pipeline(learner, StandardScaler(), KMeans(n_clusters=10, n_init=3, random_state=0))
+learner = KMeansFilterLearner(
+    n_filters=100, pool="mean", n_patches=50_000, random_state=0
+)
+model = make_pipeline(
+    learner,
+    StandardScaler(),
+    KMeans(n_clusters=10, n_init=3, random_state=0),
+)
 clusters = model.fit_predict(photos)
 
 # %%
@@ -79,9 +99,14 @@ clusters = model.fit_predict(photos)
 
 import matplotlib.pyplot as plt
 
-from sklearn_kmfeat.displays import ClusterGalleryDisplay, EmbeddingDisplay
+from sklearn_kmfeat.displays import (
+    ClusterGalleryDisplay,
+    EmbeddingDisplay,
+)
 
-ClusterGalleryDisplay.from_estimator(model, photos, y=photos.labels, n_images=6)
+ClusterGalleryDisplay.from_estimator(
+    model, photos, y=photos.labels, n_images=6
+)
 plt.show()
 
 # %%
@@ -101,7 +126,10 @@ import csv
 with open(root / "clusters.csv", "w", newline="") as file:
     rows = zip(photos.paths, clusters.tolist(), strict=True)
     csv.writer(file).writerows([("file", "cluster"), *rows])
-print((root / "clusters.csv").read_text().count("\n") - 1, "files in the table")
+print(
+    (root / "clusters.csv").read_text().count("\n") - 1,
+    "files in the table",
+)
 
 # %%
 # And the files themselves, copied into a folder for each cluster:
@@ -118,4 +146,10 @@ for folder in sorted((root / "clusters").iterdir()):
 # %%
 # New photographs find their group with the same model: one file is a list of one.
 
-print(model.predict(ImageFiles(photos.paths[:1], size=64, mode="RGB", dtype="uint16")))
+print(
+    model.predict(
+        ImageFiles(
+            photos.paths[:1], size=64, mode="RGB", dtype="uint16"
+        )
+    )
+)

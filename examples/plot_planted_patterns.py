@@ -32,7 +32,12 @@ images, digits = load_mnist_sample(return_X_y=True)
 rng = np.random.RandomState(0)
 queue = iter(rng.permutation(np.flatnonzero(np.isin(digits, KINDS))))
 # Without its empty margin, an image has 20×20 pixels; their means over 2×2 are 10×10.
-small = images[:, 4:24, 4:24].reshape(-1, SIZE, 2, SIZE, 2).mean(axis=(2, 4)) / 255
+small = (
+    images[:, 4:24, 4:24]
+    .reshape(-1, SIZE, 2, SIZE, 2)
+    .mean(axis=(2, 4))
+    / 255
+)
 
 page = 0.3 * rng.randn(N_LINES * LINE, LENGTH)
 written = []
@@ -47,7 +52,11 @@ written = np.array(written)
 
 fig, ax = plt.subplots(figsize=(10, 3), layout="constrained")
 ax.imshow(page[: 5 * LINE], cmap="gray")
-ax.set(title=f"The first lines of a page with {len(written)} digits", xticks=[], yticks=[])
+ax.set(
+    title=f"The first lines of a page with {len(written)} digits",
+    xticks=[],
+    yticks=[],
+)
 plt.show()
 
 # %%
@@ -60,17 +69,30 @@ plt.show()
 # digit wherever it stands, and learns from one patch of each window. ``init="energy"`` starts from
 # the strongest patch of windows, and of four starts the best is kept.
 
-shared = {"n_filters": 4, "patch_size": SIZE, "contrast": None, "whiten_eps": None}
+shared = {
+    "n_filters": 4,
+    "patch_size": SIZE,
+    "contrast": None,
+    "whiten_eps": None,
+}
 shared |= {"n_init": 4, "random_state": 0}
 windows = {"window_size": 24, "n_windows": 1000, "init": "energy"}
 learners = {
-    "k-means": KMeansFilterLearner(algorithm="spherical", n_patches=1000, **shared),
-    "convolutional, one iteration": ConvKMeans(max_iter=1, **windows, **shared),
-    "convolutional k-means": ConvKMeans(max_iter=30, **windows, **shared),
+    "k-means": KMeansFilterLearner(
+        algorithm="spherical", n_patches=1000, **shared
+    ),
+    "convolutional, one iteration": ConvKMeans(
+        max_iter=1, **windows, **shared
+    ),
+    "convolutional k-means": ConvKMeans(
+        max_iter=30, **windows, **shared
+    ),
 }
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 for ax, (name, learner) in zip(axes, learners.items(), strict=True):
-    FilterDisplay(learner.fit(page[None]).filters_).plot(ax=ax, n_cols=2)
+    FilterDisplay(learner.fit(page[None]).filters_).plot(
+        ax=ax, n_cols=2
+    )
     ax.set_title(name)
 plt.show()
 
@@ -91,7 +113,9 @@ plt.show()
 learner = learners["convolutional k-means"].set_params(output="maps")
 responses = learner.transform(page[None])[0]
 strength, which = responses.max(axis=2), responses.argmax(axis=2)
-peaks = np.where(strength == maximum_filter(strength, SIZE + 1), strength, 0)
+peaks = np.where(
+    strength == maximum_filter(strength, SIZE + 1), strength, 0
+)
 strongest = np.argsort(-peaks, axis=None)[: len(written)]
 found = np.stack(np.unravel_index(strongest, peaks.shape), axis=1)
 
@@ -99,8 +123,16 @@ fig, ax = plt.subplots(figsize=(10, 3), layout="constrained")
 ax.imshow(page[: 5 * LINE], cmap="gray")
 for top, left in found[found[:, 0] < 5 * LINE - SIZE]:
     color = f"C{which[top, left]}"
-    ax.add_patch(plt.Rectangle((left - 0.5, top - 0.5), SIZE, SIZE, fill=False, color=color))
-ax.set(title="Where they were found; a colour for each filter", xticks=[], yticks=[])
+    ax.add_patch(
+        plt.Rectangle(
+            (left - 0.5, top - 0.5), SIZE, SIZE, fill=False, color=color
+        )
+    )
+ax.set(
+    title="Where they were found; a colour for each filter",
+    xticks=[],
+    yticks=[],
+)
 plt.show()
 
 # %%
@@ -110,12 +142,21 @@ plt.show()
 
 distances = np.abs(written[:, None, :2] - found).max(axis=2)
 close = distances.min(axis=1) <= 2
-print(f"found within two pixels: {close.mean():.1%} of {len(written)} digits")
+print(
+    f"found within two pixels: {close.mean():.1%} of {len(written)} digits"
+)
 filters = which[tuple(found[distances.argmin(axis=1)].T)]
-print("responds most:   " + "".join(f"{f'filter {i + 1}':>10}" for i in range(4)))
+print(
+    "responds most:   "
+    + "".join(f"{f'filter {i + 1}':>10}" for i in range(4))
+)
 for kind in KINDS:
-    counts = np.bincount(filters[close & (written[:, 2] == kind)], minlength=4)
-    print(f"at the digits {kind}: " + "".join(f"{n:10}" for n in counts))
+    counts = np.bincount(
+        filters[close & (written[:, 2] == kind)], minlength=4
+    )
+    print(
+        f"at the digits {kind}: " + "".join(f"{n:10}" for n in counts)
+    )
 
 # %%
 # The recovery has its conditions: patterns must stand out from what surrounds them, windows must

@@ -35,8 +35,15 @@ y_train, y_test = labels[:1500], labels[1500:]
 
 def first_layer(patch_size=6, pool="mean", **parameters):
     """64 filters for photographs."""
-    parameters |= {"window_size": 12, "n_windows": 10_000, "max_iter": 10, "random_state": 0}
-    return ConvKMeans(64, patch_size=patch_size, pool=pool, **parameters)
+    parameters |= {
+        "window_size": 12,
+        "n_windows": 10_000,
+        "max_iter": 10,
+        "random_state": 0,
+    }
+    return ConvKMeans(
+        64, patch_size=patch_size, pool=pool, **parameters
+    )
 
 
 two_layers = make_pipeline(
@@ -63,9 +70,15 @@ two_layers = make_pipeline(
 # with labels.
 
 parts = FeatureUnion(
-    [("6×6", first_layer()), ("8×8", first_layer(8)), ("second layer", two_layers)]
+    [
+        ("6×6", first_layer()),
+        ("8×8", first_layer(8)),
+        ("second layer", two_layers),
+    ]
 )
-model = make_pipeline(parts, StandardScaler(), RidgeClassifierCV((1000, 3000, 10_000)))
+model = make_pipeline(
+    parts, StandardScaler(), RidgeClassifierCV((1000, 3000, 10_000))
+)
 model.fit(train, y_train)
 print(f"accuracy: {model.score(test, y_test):.1%}")
 
@@ -81,7 +94,9 @@ first, second = fitted[0], fitted[1]
 
 fig, axes = plt.subplots(2, 3, figsize=(9, 2.6), layout="constrained")
 fig.get_layout_engine().set(wspace=0.1)
-for number, (ax, group) in enumerate(zip(axes.flat, second.connections_, strict=False)):
+for number, (ax, group) in enumerate(
+    zip(axes.flat, second.connections_, strict=False)
+):
     FilterDisplay(first.filters_[group]).plot(ax=ax, n_cols=4)
     ax.set_title(f"group {number + 1}", fontsize="medium")
 plt.show()
@@ -105,10 +120,16 @@ chosen = {
 }
 scores = {}
 for name, names in chosen.items():
-    X_train, X_test = (np.hstack([rows[part][i] for part in names]) for i in range(2))
+    X_train, X_test = (
+        np.hstack([rows[part][i] for part in names]) for i in range(2)
+    )
     classifier = make_pipeline(*model[1:])
-    scores[name] = classifier.fit(X_train, y_train).score(X_test, y_test)
-    print(f"{name:30} {X_train.shape[1]:5} features: {scores[name]:.1%}")
+    scores[name] = classifier.fit(X_train, y_train).score(
+        X_test, y_test
+    )
+    print(
+        f"{name:30} {X_train.shape[1]:5} features: {scores[name]:.1%}"
+    )
 
 fig, ax = plt.subplots(figsize=(8, 3), layout="constrained")
 bars = ax.barh(list(scores), list(scores.values()))
