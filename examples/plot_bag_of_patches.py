@@ -1,12 +1,12 @@
 """
-===============
-Bags of patches
-===============
+Describe images by counts of patches
+====================================
 
-Text is often described by counting words, whatever their order. Images can be described in the
-same way, once there are *visual words*: typical small patches. This page makes a vocabulary out of
-patches of handwritten digits, turns digits into counts of its words, and shows what counts are good
-for.
+Texts are often described by how often each word occurs. Images can be
+described in the same way, by how often each of some typical patches,
+*visual words*, occurs. This page learns fifty visual words from
+handwritten digits, counts them, and classifies digits, also of
+different sizes, by their counts.
 """
 
 # %%

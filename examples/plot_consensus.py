@@ -1,13 +1,13 @@
 """
-=======================
-A vote of clusterings
-=======================
+Cluster by a vote, and choose the number of clusters
+====================================================
 
-Which dictionary, which space, which seed? Without labels nobody knows, and the answer differs from
-one set of images to the next. :class:`~sklearn_kmfeat.ConsensusClusterer` does not choose: it
-clusters the images in several ways, several times each, and lets the clusterings vote. This page
-looks at what the runs agree on, at which images they are sure of, and at how many clusters they
-agree best.
+Clusterings differ with the features and with the random seed, and
+without labels nobody knows which one is best.
+:class:`~sklearn_kmfeat.ConsensusClusterer` clusters the images in
+several ways, several times each, and combines the results by a vote.
+The vote is about as good as the best of its members, it tells which
+images it is sure of, and it can choose the number of clusters.
 """
 
 # %%

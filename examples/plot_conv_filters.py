@@ -1,15 +1,13 @@
 """
-=============================
-Do filters repeat each other?
-=============================
+Learn filters by convolutional k-means
+======================================
 
-K-means on patches learns the same edge several times, at one place and a pixel further. For a layer
-whose filters visit every location anyway, these copies are wasted. Convolutional k-means looks for
-a pattern inside a window larger than the filter, so that one filter can stand for it wherever it
-is (:ref:`sphx_glr_auto_examples_plot_planted_patterns.py` recovers such patterns). Whether filters
-of photographs repeat each other less is another question. This page puts the filters of both side
-by side, measures how much they repeat each other, and shows when convolutional k-means helps and
-when it does not.
+K-means on patches learns the same edge several times, shifted by a
+pixel or two. When filters are applied at every location anyway, these
+copies are wasted. :class:`~sklearn_kmfeat.ConvKMeans` looks for a
+pattern inside a window larger than the filter, so that one filter can
+stand for all its shifts. This page learns filters of photographs with
+both, and measures how much they repeat each other.
 """
 
 # %%

@@ -1,12 +1,12 @@
 """
-==============================================
-Images that outgrow memory: from zarr, by Dask
-==============================================
+Work with images larger than memory
+===================================
 
-Images lie in a zarr array on disk, in chunks. Filters are learned where the chunks are read,
-features go back to disk, and a classifier learns from them one block at a time. At no time is more
-in memory than the patches that k-means sees, and one block for each thread. The same lines run on
-one machine, as here, and on the workers of a cluster.
+Images lie in a zarr array on disk, in chunks. Filters are learned where
+the chunks are read, features go back to disk, and a classifier learns
+from them one block at a time. Never more is in memory than the patches
+that k-means sees and one block for each thread. The same lines run on
+one machine, as here, and on the workers of a Dask cluster.
 """
 
 # %%

@@ -127,12 +127,12 @@ plt.show()
 from time import perf_counter
 
 
-def milliseconds(call, n_times):
+def milliseconds(call, images, n_times):
     """Median time of a call."""
     times = []
     for _ in range(n_times):
         begin = perf_counter()
-        call()
+        call(images)
         times.append(perf_counter() - begin)
     return 1000 * np.median(times)
 
@@ -143,7 +143,6 @@ def run_onnx(images):
 
 
 for n, n_times in ((1, 20), (len(test), 3)):
-    part = test[:n]
-    ours = milliseconds(lambda: model.decision_function(part), n_times)
-    onnx = milliseconds(lambda: run_onnx(part), n_times)
+    ours = milliseconds(model.decision_function, test[:n], n_times)
+    onnx = milliseconds(run_onnx, test[:n], n_times)
     print(f"{n:4} images: pipeline {ours:6.1f} ms, ONNX {onnx:6.1f} ms")

@@ -1,12 +1,13 @@
 """
-=========================
-Fine-tuning on few labels
-=========================
+Fine-tune learned filters with PyTorch
+======================================
 
-Ten thousand digits, but only twenty labels for each class. Filters need no labels, so a stack of
-two layers learns them from all training images, and a classifier on top learns from the two hundred
-that are labelled. :func:`~sklearn_kmfeat.to_torch` then makes one network of it, and
-backpropagation goes on from there. Is this better than the same network from random weights?
+Ten thousand digits, of which two hundred are labelled. Two layers of
+filters are learned from all images, without labels, and a classifier
+from the labelled ones. :func:`~sklearn_kmfeat.to_torch` makes one
+network of them, and backpropagation goes on from there. The result is
+better than before fine-tuning, and better than the same network trained
+from random weights.
 """
 
 # %%

@@ -1,13 +1,12 @@
 """
-=====================
-Probes of every layer
-=====================
+Choose a layer of a network for features
+========================================
 
-A network has learned from its own clusters, without labels. What does it know now, and in which of
-its layers? A *linear probe* answers: freeze the network, take what one layer gives, and train a
-linear classifier on it. The better the classifier, the more openly the classes lie in that layer.
-But convolutions with random weights are not bad features either, so each layer is held against the
-same layer of the same network before its first epoch.
+Each layer of a network can be used as features of an image. Which one
+is best for a classifier? A *linear probe* answers: a linear classifier
+on the output of one layer. This page compares the layers of a network
+after deep clustering with those of the same network before it has
+learned anything. Every layer has gained, the last ones most.
 """
 
 # %%

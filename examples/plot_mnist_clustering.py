@@ -1,11 +1,12 @@
 """
-=========================
-Clusters of whole digits
-=========================
+Cluster digits in seconds without a network
+===========================================
 
-K-means knows nothing about digits. Given ten thousand of them as plain rows of pixels, does it
-find the ten classes? This page looks at the centroids, counts what fell where, puts one number on
-it, and ends with a description of the digits in which the same k-means does far better.
+K-means on the pixels of handwritten digits mixes several digits in most
+of its clusters. This page looks at these clusters, measures them, and
+then gives the same k-means better features: counts of patches, averaged
+over nearest neighbours. The clusters become the digits, without a
+network and in some seconds.
 """
 
 # %%

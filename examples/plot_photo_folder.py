@@ -1,10 +1,10 @@
 """
-==================================
-A folder of photographs, in groups
-==================================
+Cluster a folder of photographs
+===============================
 
-Somebody has a folder of photographs and no labels. This page brings them in groups, looks at the
-groups, writes down which file is in which, and sorts the files into folders.
+A folder of photographs and no labels: this page makes groups of similar
+photographs, shows them, writes a table of which file is in which group,
+and copies the files into a folder for each group.
 """
 
 # %%

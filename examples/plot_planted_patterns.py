@@ -1,13 +1,13 @@
 """
-=================================
-Patterns at places nobody knows
-=================================
+Find patterns at unknown places
+===============================
 
-A spike in a recording, a cell under a microscope, a letter in a line: the same few patterns occur
-again and again, and nobody has marked where. K-means on patches, cut wherever they fall, learns a
-smear of all their shifts. Convolutional k-means finds the patterns themselves. This page writes
-handwritten digits into the lines of a noisy page, and then recovers the digits, and where they
-are, from the page alone.
+A spike in a recording, a cell under a microscope, a letter in a line:
+the same few patterns occur again and again, and nobody has marked
+where. K-means on patches learns a blur of all their shifts;
+convolutional k-means finds the patterns themselves. This page writes
+digits into a noisy page, and recovers the digits, and where they are,
+from the page alone.
 """
 
 # %%

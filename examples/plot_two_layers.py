@@ -1,12 +1,12 @@
 """
-===============================
-Two layers, and several at once
-===============================
+Stack two layers and combine dictionaries
+=========================================
 
-A layer of filters sees edges and colours. A second layer on top of its maps can see what edges do
-together: corners, parallel lines, crossings. It is learned like the first, without labels, one
-layer after the other. This page builds such a stack from scikit-learn's parts, looks at what the
-second layer combines, and counts what it is worth to a classifier.
+A layer of filters responds to edges and colours. A second layer on its
+maps responds to combinations of them, such as corners and parallel
+lines. It is learned like the first, without labels. This page builds
+two layers from scikit-learn's parts, shows what the second one
+combines, and measures what it adds for a classifier.
 """
 
 # %%
