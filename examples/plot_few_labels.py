@@ -5,9 +5,9 @@ Classify with few labels
 Images are many, labels are few, because somebody has to look at each
 image. Then learn from all images what needs no labels, and use the
 labels for the rest. This page classifies digits of which ten to a
-thousand are labelled. With ten labels in all, clusters are right for
-most of the images; from some hundreds on, a linear classifier on
-k-means filters is better still.
+thousand are labelled. With one label for each class, clusters are right
+for three images in four, and with three labels for nine in ten. With a
+thousand labels a linear classifier on k-means filters is the best.
 """
 
 # %%

@@ -133,7 +133,7 @@ for name in nearest:
 ax.set(
     xlabel="k",
     ylabel="share of the right digit",
-    title="The nearest k images of the album",
+    title="The nearest k images",
 )
 ax.legend()
 plt.show()
