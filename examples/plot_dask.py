@@ -13,8 +13,9 @@ one machine, as here, and on the workers of a Dask cluster.
 # Images on disk
 # --------------
 #
-# Two thousand photographs stand for two million. A chunk is what one task reads: some hundred
-# images of this size, so that a block with its features takes a few tens of megabytes.
+# Two thousand photographs take the place of two million. A chunk is what
+# one task reads: some hundred images of this size, so that a block and
+# its features take some tens of megabytes.
 
 import tempfile
 from pathlib import Path
@@ -47,9 +48,9 @@ stored[:] = photos
 # Filters
 # -------
 #
-# Without a cluster Dask works in threads. On a cluster, or with processes on this machine, one line
-# comes before: ``client = distributed.Client("tcp://scheduler:8786")``, or
-# ``distributed.Client()``.
+# Without a cluster, Dask works in threads. For a cluster one line comes
+# first: ``client = distributed.Client("tcp://scheduler:8786")``; for
+# processes on this machine, ``client = distributed.Client()``.
 
 images = da.from_zarr(folder / "images.zarr")
 train, test = images[:1500], images[1500:]
@@ -65,8 +66,9 @@ plt.show()
 # Features, to disk and back
 # --------------------------
 #
-# :func:`sklearn_kmfeat.dask.transform` gives an array that is computed when it is needed, here
-# while it is written. The learner is an ordinary one: it could have been fitted without Dask, too.
+# :func:`sklearn_kmfeat.dask.transform` returns a dask array, which is
+# computed when it is needed, here while it is written. The learner is an
+# ordinary one: it could have been fitted without Dask.
 
 features = kd.transform(learner, images)
 print(features)
@@ -77,8 +79,8 @@ features = da.from_zarr(folder / "features.zarr")
 # A classifier, one block at a time
 # ---------------------------------
 #
-# Whatever has `partial_fit` takes one block after the other: first the means and deviations, then
-# the classifier, which goes over all blocks several times.
+# Estimators with `partial_fit` take one block after the other: first the
+# scaling, then the classifier, which goes over all blocks ten times.
 
 
 def blocks_of(features, labels):
@@ -104,8 +106,8 @@ for epoch in range(10):
 # New images
 # ----------
 #
-# The steps are one Pipeline now, and :func:`sklearn_kmfeat.dask.predict` labels images on whatever
-# machines they are.
+# The steps become one Pipeline, and :func:`sklearn_kmfeat.dask.predict`
+# classifies images where they are.
 
 model = make_pipeline(
     learner, FunctionTransformer(np.sqrt), scaler, classifier

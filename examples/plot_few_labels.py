@@ -14,8 +14,8 @@ thousand labels a linear classifier on k-means filters is the best.
 # Ten labels
 # ----------
 #
-# Eight thousand images to learn from; two thousand judge. Say that one image of each class has been
-# labelled. These ten are all that a classifier is told:
+# Eight thousand images to learn from, two thousand for the test. Say
+# that one image of each class has been labelled:
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,9 +43,9 @@ def choose(n_labels, seed):
 ten = choose(10, seed=0)
 ten = ten[digits[ten].argsort()]
 
-fig, axes = plt.subplots(1, 10, figsize=(8, 1.2), layout="constrained")
+fig, axes = plt.subplots(2, 5, figsize=(5, 2.6), layout="constrained")
 for ax, image, digit in zip(
-    axes, images[ten], digits[ten], strict=True
+    axes.flat, images[ten], digits[ten], strict=True
 ):
     ax.imshow(image, cmap="gray_r")
     ax.set_title(digit)
@@ -56,8 +56,9 @@ plt.show()
 # Features of all images
 # ----------------------
 #
-# The filters of :class:`~sklearn_kmfeat.KMeansFilterLearner` need no labels, and neither do the
-# mean and the standard deviation of each feature. So all of it is fitted on all images, once.
+# The filters of :class:`~sklearn_kmfeat.KMeansFilterLearner` need no
+# labels, and neither does the scaling of the features. Both are fitted
+# on all images, once.
 
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -83,26 +84,28 @@ pixels, pixels_test = (
 )
 
 # %%
-# A classifier of the labelled ones
-# ---------------------------------
+# A linear classifier
+# -------------------
 #
-# There are more features than labels, so the penalty of a linear classifier decides a lot, and the
-# best one changes with the number of labels. :class:`~sklearn.linear_model.RidgeClassifierCV` tries
-# several, by leaving out one labelled image at a time.
+# With more features than labels the penalty matters, and the best one
+# changes with the number of labels.
+# :class:`~sklearn.linear_model.RidgeClassifierCV` chooses it by
+# leave-one-out cross-validation.
 
 from sklearn.linear_model import RidgeClassifierCV
 
 ridge = RidgeClassifierCV(alphas=np.logspace(0, 4, 9))
 
 # %%
-# Clusters, named by the labelled ones
-# ------------------------------------
+# Clusters and labels
+# -------------------
 #
-# One image of a class does not show a classifier how the others vary. Clusters do, as they are
-# found in all images: :class:`~sklearn_kmfeat.ClusterClassifier` only gives each the name of its
-# labelled images, and a cluster without any takes the name of the nearest cluster that has one.
-# Before, a :class:`~sklearn_kmfeat.NeighborAverager` moves neighbours together. The clusters are
-# frozen here, so that they are found once and not again for each choice of labels.
+# One image of a class does not tell how the others vary. Clusters do,
+# as they are found in all images.
+# :class:`~sklearn_kmfeat.ClusterClassifier` gives each cluster the
+# class of its labelled images; a cluster without any takes that of the
+# nearest cluster with one. The clusters are frozen, so that they are
+# found once and not again for each choice of labels.
 
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -121,10 +124,10 @@ clusters = make_pipeline(
 named = ClusterClassifier(FrozenEstimator(clusters))
 
 # %%
-# How much the labels buy
-# -----------------------
+# Accuracy by the number of labels
+# --------------------------------
 #
-# All three see the same labelled images, which are chosen anew five times.
+# All three get the same labelled images, chosen five times at random.
 
 METHODS = {
     "pixels, ridge": (ridge, pixels, pixels_test),
@@ -183,17 +186,17 @@ for name, values in found.items():
     )
 
 # %%
-# Lines are means; the shaded bands reach from the worst to the best of the five choices. With one
-# label of each class, clusters are far ahead, as long as they follow the classes. They soon stop
-# to gain: where a cluster mixes two classes, no label can part them. A linear classifier of the
-# filters goes on learning and overtakes them between three hundred and a thousand labels. Pixels
-# with a thousand labels do not reach what filters do with a hundred.
+# Lines are means; the bands reach from the worst to the best of the
+# five choices. With few labels, clusters are far ahead. They stop to
+# gain where a cluster holds two classes, and the linear classifier
+# overtakes them between three hundred and a thousand labels. Filters
+# with a hundred labels are better than pixels with a thousand.
 #
-# One model to hand on
-# --------------------
+# One model of it
+# ---------------
 #
-# `FrozenEstimator` makes one estimator of it that takes images. Whatever is fitted again, in
-# cross-validation for one, the filters stay; and so they may be learned from images without labels.
+# `FrozenEstimator` keeps the features as they are, whatever is fitted
+# again, for example in cross-validation.
 
 from sklearn.model_selection import cross_val_score
 
@@ -204,3 +207,5 @@ print(f"estimated on 300 labelled images: {scores.mean():.3f}")
 print(
     f"on the test images: {model.fit(images[few], digits[few]).score(images_test, digits_test):.3f}"
 )
+
+# sphinx_gallery_thumbnail_number = 2

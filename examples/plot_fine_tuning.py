@@ -11,10 +11,11 @@ from random weights.
 """
 
 # %%
-# A stack
-# -------
+# Learn the layers
+# ----------------
 #
-# The second layer has eight groups of filters, and each looks at four maps of the first.
+# The second layer has eight groups of filters, each on four maps of the
+# first layer.
 
 import copy
 
@@ -72,9 +73,9 @@ print(f"The stack, before fine-tuning: {before:.1%}")
 # One network
 # -----------
 #
-# The filters of both layers and the weights of the classifier are parameters of the module;
-# contrast normalisation, whitening and scaling are fixed parts of it. Its numbers are those of the
-# stack.
+# The filters of both layers and the weights of the classifier are
+# parameters of the module; contrast normalisation, whitening and
+# scaling are fixed. Its numbers are those of the pipeline.
 
 tensors = {
     "labelled": torch.from_numpy(labelled)[:, None],
@@ -88,9 +89,9 @@ with torch.no_grad():
 print(f"largest difference: {abs(difference).max():.0e}")
 
 # %%
-# The other network is the same but for its weights. Its filters are random and of length one; the
-# scaling is set again, from its own features; and the classifier starts at zero. It keeps the
-# whitening, which was learned from the images too.
+# For comparison, the same network with random filters of length one,
+# scaling from its own features, and a classifier that starts at zero.
+# It keeps the whitening, which was learned from the images too.
 
 
 def from_random_weights(net, images, seed=0):
@@ -113,12 +114,11 @@ def from_random_weights(net, images, seed=0):
 
 
 # %%
-# Training
-# --------
+# Train
+# -----
 #
-# Both are trained alike: Adam, small batches, and every batch shifted by up to two pixels. The
-# shifts matter: without them, fine-tuning gained nothing. Of the two rates tried for each network,
-# this one was as good as the other or better, to a tenth of a point.
+# Both are trained in the same way: Adam, small batches, and every batch
+# shifted by up to two pixels.
 
 
 def accuracy(net):
@@ -162,7 +162,7 @@ curves = {
 
 # %%
 
-fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
+fig, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
 epochs = np.arange(0, 21, 5)
 for name, curve in curves.items():
     (line,) = ax.plot(
@@ -196,7 +196,7 @@ for name, curve in curves.items():
     )
 
 # %%
-# From the learned filters, fine-tuning removes more than a quarter of the errors. Random weights
-# need half of the training to get where the stack was without any, and stay behind: labels go
-# further when they need not teach what an edge is. Two hundred labels are few, and with other ones
-# these figures move by a point or two.
+# From the learned filters, fine-tuning removes more than a quarter of
+# the errors. The network with random weights needs half of the training
+# to get where the pipeline was before, and stays behind. With another
+# choice of two hundred labels these figures change by a point or two.

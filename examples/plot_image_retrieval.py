@@ -12,9 +12,9 @@ the pixels.
 # A space to search in
 # --------------------
 #
-# The network learns from three thousand digits, without their classes. Then it describes another
-# three thousand, our album, in which we look for images; and five hundred more are the queries. It
-# has seen none of both before.
+# The network learns from three thousand digits, without their classes.
+# We search among another three thousand, for images like each of five
+# hundred queries. The network has seen none of both.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,8 +34,9 @@ learned = DeepClusterEstimator(
 learned.fit(images[:3000])
 
 # %%
-# `layer="clusters"` asks for the space in which the clusters are, where all rows have unit length.
-# A network that has not learned yet, `max_epochs=0`, is there to compare with.
+# `layer="clusters"` is the space in which the clusters are made; its
+# rows have unit length. A network that has not learned,
+# `max_epochs=0`, is there for comparison.
 
 untrained = DeepClusterEstimator(
     10, layer="clusters", max_epochs=0, random_state=0
@@ -64,9 +65,9 @@ for name, rows_of in describe.items():
 # Nearest images
 # --------------
 #
-# One query of each digit, on the left, and its seven nearest images. They are chosen by no other
-# rule than this: of each digit, the query for which pixels find the fewest of its own kind. What is
-# of another digit has a red frame.
+# One query of each digit, on the left, and its seven nearest images.
+# Images of another digit have a red frame. The queries are hard ones:
+# of each digit, the one for which pixels find the fewest of its kind.
 
 N_SHOWN = 7
 
@@ -92,8 +93,7 @@ def framed(image, right=True):
     return tile
 
 
-fig, axes = plt.subplots(1, 2, figsize=(10, 5.8), layout="constrained")
-fig.get_layout_engine().set(wspace=0.08)
+fig, axes = plt.subplots(2, 1, figsize=(5, 11), layout="constrained")
 for ax, name in zip(axes, ("pixels", "learned space"), strict=True):
     tiles = []
     for query in chosen:
@@ -105,19 +105,18 @@ for ax, name in zip(axes, ("pixels", "learned space"), strict=True):
                 )
             )
     FilterDisplay(tiles).plot(ax=ax, n_cols=N_SHOWN + 2, normalize=None)
-    ax.set_title(f"A query, and its nearest images: {name}")
+    ax.set_title(f"Query and nearest images: {name}")
 plt.show()
 
 # %%
-# On the left, the eye sees at once why each image came: it covers the query. On the right, strokes
-# may lean or lie elsewhere. What goes wrong there goes wrong in another way: the network has never
-# been told which differences matter, and an open 4 may well be its idea of a 9.
+# With pixels, an image is near if its strokes cover those of the query.
+# In the learned space strokes may lean or lie elsewhere.
 #
 # How often it is right
 # ---------------------
 #
-# The picture flatters the learned space, because its queries were chosen where pixels fail. The
-# curves take all five hundred: what share of the nearest *k* images is of the right digit?
+# The queries above were chosen where pixels fail. Over all five hundred
+# queries, what share of the nearest *k* images is of the right digit?
 
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 k = np.arange(1, 51)

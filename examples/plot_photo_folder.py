@@ -11,9 +11,10 @@ and copies the files into a folder for each group.
 # A folder
 # --------
 #
-# Two photographs come with scikit-learn. Cut into 280 pieces of different sizes, saved as people's
-# files are (colours, transparency, grey, sixteen bits, palettes), they stand for a folder of your
-# own. With yours, this block is not needed.
+# In place of a folder of your own: the two photographs that come with
+# scikit-learn, cut into 280 pieces of different sizes and saved in
+# colour, with transparency, in grey, with sixteen bits and with a
+# palette. With your own folder this block is not needed.
 
 import tempfile
 from pathlib import Path
@@ -51,10 +52,10 @@ for name, photo in zip(
 # The files
 # ---------
 #
-# :class:`~sklearn_kmfeat.ImageFiles` finds the image files in a folder and below, and reads nothing
-# but their headers. They are decoded when an estimator asks for them, a few at a time; `size`
-# bounds the larger side. Files of eight and of sixteen bits, in grey and in colour, are brought to
-# one form, in which nothing is lost.
+# :class:`~sklearn_kmfeat.ImageFiles` finds the image files in a folder
+# and its subfolders, and reads only their headers. Files are decoded
+# when an estimator needs them, a few at a time; `size` bounds the larger
+# side. All kinds of files are brought to one form without loss.
 
 from sklearn_kmfeat import ImageFiles
 
@@ -69,11 +70,12 @@ print(
 print("read as", photos.format)
 
 # %%
-# Groups
-# ------
+# Cluster
+# -------
 #
-# Filters that are learned from the photographs themselves make features, and k-means groups of
-# them. ``pool="mean"`` makes small and large photographs comparable.
+# Filters are learned from the photographs themselves; their responses
+# are the features, which k-means clusters. With ``pool="mean"`` small
+# and large photographs can be compared.
 
 from sklearn.cluster import KMeans
 from sklearn.pipeline import make_pipeline
@@ -92,10 +94,10 @@ model = make_pipeline(
 clusters = model.fit_predict(photos)
 
 # %%
-# Looking at them
-# ---------------
+# Look at the clusters
+# --------------------
 #
-# The most typical images of each cluster, and the least.
+# The most typical images of each cluster, and the least typical ones.
 
 import matplotlib.pyplot as plt
 
@@ -110,16 +112,18 @@ ClusterGalleryDisplay.from_estimator(
 plt.show()
 
 # %%
-# And a map of all of them: what is alike lies side by side. The frames show the clusters.
+# A map: similar photographs are near each other. The colour of a frame
+# is the cluster.
 
 EmbeddingDisplay.from_estimator(model, photos)
 plt.show()
 
 # %%
-# Which file is where
-# -------------------
+# Save the result
+# ---------------
 #
-# The clusters are in the order of ``photos.paths``. A table for a spreadsheet:
+# The clusters are in the order of ``photos.paths``. A table of files and
+# clusters:
 
 import csv
 
@@ -132,7 +136,7 @@ print(
 )
 
 # %%
-# And the files themselves, copied into a folder for each cluster:
+# Copies of the files, in a folder for each cluster:
 
 import shutil
 
@@ -144,7 +148,8 @@ for folder in sorted((root / "clusters").iterdir()):
     print(folder.name, len(list(folder.iterdir())), "files")
 
 # %%
-# New photographs find their group with the same model: one file is a list of one.
+# New photographs go to their cluster by `predict`; here a list with one
+# file.
 
 print(
     model.predict(
@@ -153,3 +158,5 @@ print(
         )
     )
 )
+
+# sphinx_gallery_thumbnail_number = 2
