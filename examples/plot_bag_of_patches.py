@@ -165,7 +165,7 @@ for name, weights in weigh.items():
 
 
 def cut_out(image, margin=3):
-    """The smallest rectangle that holds the digit, and a margin around it."""
+    """The smallest rectangle with the digit, and a margin."""
     across = np.flatnonzero(image.any(axis=0))
     down = np.flatnonzero(image.any(axis=1))
     image = image[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
@@ -206,7 +206,8 @@ classifier = make_pipeline(
 )
 classifier.fit(cut[train], digits[train])
 print(
-    f"accuracy on cut-out digits: {classifier.score(cut[test], digits[test]):.3f}"
+    "accuracy on digits that differ in size: "
+    f"{classifier.score(cut[test], digits[test]):.3f}"
 )
 
 # sphinx_gallery_thumbnail_number = 3

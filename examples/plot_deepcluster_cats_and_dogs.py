@@ -183,9 +183,9 @@ history = json.loads(str(run["history"]))
 HistoryDisplay(history).plot(keys=["loss", "nmi"])
 plt.show()
 
+# sphinx_gallery_thumbnail_number = 1
+
 # %%
 # With labels, a network does better on these photographs, and so does a
 # pretrained network as a source of features, if one is at hand for your
 # kind of images. Clusters are for images that nobody has labelled.
-
-# sphinx_gallery_thumbnail_number = 1

@@ -118,11 +118,11 @@ from sklearn_kmfeat.displays import HistoryDisplay
 HistoryDisplay.from_estimator(model, keys=["loss", "nmi"])
 plt.show()
 
+# sphinx_gallery_thumbnail_number = 3
+
 # %%
 # Next steps: :class:`~sklearn_kmfeat.ClusterClassifier` turns clusters
 # and a few labels into a classifier
 # (:ref:`sphx_glr_auto_examples_plot_few_labels.py`), and
 # :ref:`sphx_glr_auto_examples_plot_image_retrieval.py` searches in the
 # learned space.
-
-# sphinx_gallery_thumbnail_number = 3

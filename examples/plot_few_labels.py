@@ -138,7 +138,7 @@ N_LABELS = [10, 30, 100, 300, 1000]
 
 
 def accuracies(model, X, X_test, n_labels):
-    """Accuracies on the test images, of five choices of labelled images."""
+    """Test accuracies of five choices of labelled images."""
     chosen = [choose(n_labels, seed) for seed in range(5)]
     return [
         model.fit(X[some], digits[some]).score(X_test, digits_test)
@@ -204,8 +204,8 @@ few = choose(300, seed=0)
 model = make_pipeline(FrozenEstimator(features), ridge)
 scores = cross_val_score(model, images[few], digits[few], cv=5)
 print(f"estimated on 300 labelled images: {scores.mean():.3f}")
-print(
-    f"on the test images: {model.fit(images[few], digits[few]).score(images_test, digits_test):.3f}"
-)
+model.fit(images[few], digits[few])
+score = model.score(images_test, digits_test)
+print(f"on the test images: {score:.3f}")
 
 # sphinx_gallery_thumbnail_number = 2

@@ -131,7 +131,7 @@ def accuracy(net):
 
 
 def fine_tune(net, n_epochs=20, every=5, rate=1e-3, seed=0):
-    """Train a network; its accuracy at the start and after every few epochs."""
+    """Train a network; its test accuracy every few epochs."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(net.parameters(), lr=rate)
     y = torch.from_numpy(y_labelled).long()
@@ -191,9 +191,7 @@ ax.legend(loc="lower right")
 plt.show()
 
 for name, curve in curves.items():
-    print(
-        f"from {name}: {curve[0]:.1%} at first, {curve[-1]:.1%} in the end"
-    )
+    print(f"from {name}: {curve[0]:.1%} before, {curve[-1]:.1%} after")
 
 # %%
 # From the learned filters, fine-tuning removes more than a quarter of

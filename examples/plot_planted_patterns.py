@@ -144,7 +144,8 @@ plt.show()
 distances = np.abs(written[:, None, :2] - found).max(axis=2)
 close = distances.min(axis=1) <= 2
 print(
-    f"found within two pixels: {close.mean():.1%} of {len(written)} digits"
+    f"found within two pixels: {close.mean():.1%} of "
+    f"{len(written)} digits"
 )
 filters = which[tuple(found[distances.argmin(axis=1)].T)]
 print(
@@ -159,11 +160,11 @@ for kind in KINDS:
         f"at the digits {kind}: " + "".join(f"{n:10}" for n in counts)
     )
 
+# sphinx_gallery_thumbnail_number = 3
+
 # %%
 # It works where patterns stand out from their surroundings, windows hold
 # a whole one, and there are about as many filters as patterns. With
 # another ``random_state`` there may be two filters for upright and
 # slanted zeros, and one for two kinds of digits: use several starts
 # (`n_init`).
-
-# sphinx_gallery_thumbnail_number = 3

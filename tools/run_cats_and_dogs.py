@@ -72,7 +72,7 @@ def photographs_of(typical, photographs):
 
 
 def of_each_kind(y, predicted, photographs):
-    """The first new photographs of each animal that are taken for each: (2, 2, N_NEW, 32, 32, 3)."""
+    """The first new photographs of each animal taken for each, (2, 2, N_NEW, 32, 32, 3)."""
     kinds = [[(y == a) & (predicted == b) for b in (CAT, DOG)] for a in (CAT, DOG)]
     return np.stack([[photographs[kind][:N_NEW] for kind in row] for row in kinds])
 
