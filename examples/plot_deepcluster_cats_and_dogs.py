@@ -92,10 +92,9 @@ plt.show()
 
 from sklearn_kmfeat.displays import ContingencyDisplay
 
-display = ContingencyDisplay.from_predictions(
-    animals, run["clusters_2"]
-)
-display.ax_.set_title("2 clusters")
+fig, ax = plt.subplots(figsize=(4.2, 3.2), layout="constrained")
+ContingencyDisplay.from_predictions(animals, run["clusters_2"], ax=ax)
+ax.set_title("2 clusters")
 plt.show()
 
 # %%
@@ -155,7 +154,7 @@ for n_clusters in (2, 20, 100):
 # New photographs and what the 100 clusters take them for; the first
 # ones of each kind.
 
-fig, axes = plt.subplots(4, 1, figsize=(6.4, 5.6), layout="constrained")
+fig, axes = plt.subplots(4, 1, figsize=(6.4, 9), layout="constrained")
 names = ("cat", "dog")
 kinds = [(i, j) for i in range(2) for j in (i, 1 - i)]
 for ax, (i, j) in zip(axes, kinds, strict=True):
