@@ -92,7 +92,7 @@ for column, name in enumerate(("mirror=False", "mirror=True")):
 ax.set_yticks(range(len(pooling)), list(pooling))
 ax.invert_yaxis()
 ax.set(xlabel="accuracy, cross-validation", xlim=(0.3, None))
-ax.legend(loc="lower right")
+ax.legend(loc="upper right")
 plt.show()
 
 # %%
