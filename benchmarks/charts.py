@@ -1,9 +1,9 @@
-"""The charts of docs/benchmarks.md, and its sentences, from the stored results: nothing is measured.
+"""The charts of docs/benchmarks.md, and its sentences, from the stored results.
 
     python benchmarks/charts.py
 
-draws docs/images/bench_*.png from `results/*.json` and writes `results/headlines.md`, which the
-page includes, so that its figures are always those of the results.
+draws docs/images/bench_*.png from `results/*.json`, measuring nothing, and writes
+`results/headlines.md`, which the page includes, so that its figures are those of the results.
 """
 
 import json
@@ -13,7 +13,8 @@ from pathlib import Path
 import matplotlib as mpl
 
 mpl.use("agg")
-from _report import RESULTS, duration
+from _report import RESULTS
+from _tables import duration
 from matplotlib import pyplot as plt
 from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 from matplotlib.ticker import NullLocator
@@ -197,14 +198,8 @@ def accuracies(results):
         how = f"{n_labels:,} labels; Dundar et al. 2015"
         found.append(("MNIST", how, 1 - row["error"], 1 - row["published"]))
     row = results.row("deep_clusters", by="prototypes, 2 clusters", measure="purity")
-    found.append(
-        (
-            "Cats and dogs",
-            "purity of 2 clusters; a DeepCluster report",
-            row["result"],
-            row["published"],
-        )
-    )
+    how = "purity of 2 clusters; a DeepCluster report"
+    found.append(("Cats and dogs", how, row["result"], row["published"]))
     best = best_of(results)["accuracy"]
     return [*found, ("CIFAR-10", "our best; best linear of Thiry et al. 2021", best, THIRY_64K)]
 
