@@ -86,8 +86,8 @@ def remarks(rows):
         "The recipe of the vote was chosen on MNIST and CIFAR-10, and its numbers of components "
         "and neighbours for small sets also on the next three sets. Nothing was chosen on the "
         "others: Fashion-MNIST (clothes, test images), the letters A to J in many fonts, crops of "
-        "textures in colour and in grey (the class is the picture), rendered objects, furniture, and "
-        "crops of wallpapers (scenes; the class is the picture).",
+        "textures in colour and in grey (the class is the picture), rendered objects, furniture, "
+        "and crops of wallpapers (scenes; the class is the picture).",
         "Small digits are those of scikit-learn, kana ten signs in many fonts, and emoji32 emoji "
         "of four makers. Processor time is that of one vote on one thread.",
     ]

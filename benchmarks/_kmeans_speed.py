@@ -54,8 +54,8 @@ def bench_lloyd(quick):
     rows, remarks = (
         [],
         [
-            "A Lloyd step is one iteration of k-means over all rows. Its patches are whitened patches "
-            f"of {origin}."
+            "A Lloyd step is one iteration of k-means over all rows. Its patches are whitened "
+            f"patches of {origin}."
         ],
     )
     for n_filters in sorted({64, 256, most}):
