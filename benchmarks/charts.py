@@ -131,7 +131,7 @@ def headlines(results):
             f":width: 640px\n```\n\n{sentence(results)}\n"
         )
     parts.append(f"## Where others are ahead\n\n{behind(results)}\n")
-    return "\n".join(parts)
+    return "\n".join(parts).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 # Speed
@@ -342,7 +342,7 @@ def growth_sentence(results):
         f"From {images[0]:,} to {images[-1]:,} images of 32 pixels, `transform` grows in "
         f"proportion, from {transform[0]:.2g} to {transform[-1]:.2g} s, and `fit` only "
         f"from {fit[0]:.2g} to {fit[-1]:.2g} s, because it learns from a fixed number of "
-        "patches. {doc}`/guide/scale` goes on to a million images."
+        "patches. More about this: {doc}`/guide/scale`."
     )
 
 
