@@ -93,8 +93,8 @@ BUSY = [
 ]
 MEMORY = [
     Column("work", "work"),
-    Column("memory beyond or beside", "beside"),
-    Column("memory", "ratio"),
+    Column("measured against", "beside"),
+    Column("memory", "ratio", lambda found: found if "iB" in found else f"{found} times"),
     Column("time", "ours (s)", duration),
 ]
 #: Sections of the page of speed: the benchmarks of each, and its columns.
