@@ -47,7 +47,14 @@ def _subclasses(kind):
         yield from _subclasses(subclass)
 
 
+def leave_out(app):
+    """No entry in the list of modules for what has no source."""
+    getattr(app.env, "_viewcode_modules", {}).pop(_NO_SOURCE, None)
+    return []
+
+
 def setup(app):
+    app.connect("html-collect-pages", leave_out, priority=400)  # before viewcode
     app.connect("viewcode-follow-imported", module_of)
     app.connect("viewcode-find-source", source_of)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
