@@ -13,13 +13,14 @@ from docutils import nodes
 from numpydoc.docscrape import NumpyDocString
 from sphinx.domains.python import PyXRefRole
 
-PUBLIC = ("", ".metrics", ".displays", ".datasets")  # where a name without a dot is looked for
+# Where a name without a dot is looked for; the functions of `sklearn_kmfeat.dask` have common names.
+MODULES = (".metrics", ".displays", ".datasets", "")
 
 
 def public_names():
     """The full name of each public class and function, by its short name."""
     found = {}
-    for module in (importlib.import_module(f"sklearn_kmfeat{name}") for name in PUBLIC):
+    for module in (importlib.import_module(f"sklearn_kmfeat{name}") for name in reversed(MODULES)):
         for name in module.__all__:
             if callable(getattr(module, name)):
                 found[name] = f"{module.__name__}.{name}"
@@ -56,8 +57,10 @@ def plain_signature(app, what, name, obj, options, signature, return_annotation)
 def target(text):
     """The full name to link to, or None."""
     plain = text.removesuffix("()")
-    if plain in _OUTSIDE or plain.startswith("sklearn_kmfeat."):
+    if plain in _OUTSIDE:
         return plain
+    for module in MODULES:
+        plain = plain.removeprefix(f"sklearn_kmfeat{module}.")
     first, _, method = plain.partition(".")
     if first in _NAMES:
         return f"{_NAMES[first]}.{method}" if method else _NAMES[first]

@@ -13,10 +13,12 @@ TILE, GAP = 6, 1  # in pixels of the filters
 
 
 def filters():
-    """Nine filters that differ, those with the most contrast of their kind."""
+    """Nine filters that differ; no single bright dots, which are only dots at this size."""
     images = load_cifar10_sample().images
     learner = KMeansFilterLearner(64, patch_size=TILE, n_patches=40_000, random_state=0).fit(images)
-    rest = list(learner.filters_[np.argsort(-learner.counts_)])
+    energy = (learner.filters_**2).sum(axis=3)
+    spread = energy.mean(axis=(1, 2)) / energy.max(axis=(1, 2))
+    rest = list(learner.filters_[np.argsort(-spread)][:24])
     chosen = [rest.pop(0)]
     while len(chosen) < 9:  # the one that is least like those chosen so far
         likeness = [max(abs((each * other).sum()) for other in chosen) for each in rest]
@@ -30,7 +32,7 @@ def mosaic(tiles):
     picture = np.zeros((side, side, 4))
     for i, tile in enumerate(tiles):
         top, left = (each * (TILE + GAP) for each in divmod(i, 3))
-        tile = tile / abs(tile).max()
+        tile = tile / abs(tile).max(axis=(0, 1), keepdims=True).clip(0.6 * abs(tile).max())
         picture[top : top + TILE, left : left + TILE, :3] = 0.5 + tile / 2
         picture[top : top + TILE, left : left + TILE, 3] = 1
     return Image.fromarray((255 * picture).astype(np.uint8))
