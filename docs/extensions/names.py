@@ -13,7 +13,7 @@ from docutils import nodes
 from numpydoc.docscrape import NumpyDocString
 from sphinx.domains.python import PyXRefRole
 
-# Where a name without a dot is looked for; the functions of `sklearn_kmfeat.dask` have common names.
+# Where a name without a dot is looked for. Not in `sklearn_kmfeat.dask`: `fit` is a common name.
 MODULES = (".metrics", ".displays", ".datasets", "")
 
 
