@@ -1,7 +1,7 @@
 # Every target does its own set-up, in .venv; a second call finds the stamp and goes on at once.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: install demo test test-minimum bench docs clean
+.PHONY: install demo test test-minimum bench docs docs-check clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -52,6 +52,11 @@ bench: install
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo "The pages: docs/_build/html/index.html"
+
+# Every page in headless Chromium, which comes from the system; builds what is not built yet.
+docs-check: .venv/.installed-docs
+	@test -f docs/_build/html/index.html || $(MAKE) docs
+	$(BIN)/python tools/check_pages.py docs/_build/html
 
 # What was built, not the environments, which cost minutes: `rm -rf .venv*` if they should go.
 clean:

@@ -50,6 +50,16 @@ def compared(work, beside, target, ours, theirs):
     }
 
 
+def duration(seconds):
+    """A time in words, with two or three digits."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    if seconds >= 0.9995:
+        return f"{seconds:.0f} s" if seconds >= 99.5 else f"{seconds:.3g} s"
+    return f"{1000 * seconds:.3g} ms"
+
+
 def timed(call):
     """Seconds that a call takes, and what it returns."""
     start = perf_counter()
