@@ -3,8 +3,8 @@
     python benchmarks/scale.py                     all parts
     python benchmarks/scale.py rates images        some; what the others measured stays
 
-Tables and a picture for `docs/guide/scale.md` are written from what was measured so far. With a CUDA
-device the rates of products are measured there.
+Tables and a picture for `docs/guide/scale.md` are written from what was measured so far. With a
+CUDA device the rates of products are measured there.
 """
 
 import argparse

@@ -52,7 +52,7 @@ class Versioned:
 
     def __setstate__(self, state):
         state = dict(state)
-        pickled_by = state.pop(_KEY, "0.1.0 (unreleased)")
+        pickled_by = state.pop(_KEY, "0.1.0")
         super().__setstate__(state)
         if pickled_by != package_version():
             self.__dict__[_KEY] = pickled_by

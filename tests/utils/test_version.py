@@ -63,7 +63,7 @@ def test_a_model_of_another_version_that_lacks_something(fitted, images, name, m
 
 def test_a_pickle_of_no_version(fitted):
     learner = clone(fitted["learner"])
-    with pytest.warns(UserWarning, match="unreleased"):
+    with pytest.warns(UserWarning, match="pickled by sklearn_kmfeat 0.1.0 is"):
         learner.__setstate__({"n_filters": 3})
 
 
