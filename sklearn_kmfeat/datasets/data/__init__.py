@@ -1,1 +1,0 @@
-"""The samples that come with the package: files that `sklearn_kmfeat.datasets` reads."""
