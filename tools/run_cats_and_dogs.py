@@ -23,7 +23,7 @@ from sklearn_kmfeat.datasets import fetch_cifar10
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from _deep_clusters import CAT, EPOCHS, N_CLUSTERS_OF_PETS, PETS, _pets  # noqa: E402
+from _deep_clusters import EPOCHS, N_CLUSTERS_OF_PETS, PETS, _pets  # noqa: E402
 from _on_filters import learned_filters, on_filters  # noqa: E402
 
 FILE = ROOT / "examples" / "data" / "cats_and_dogs.npz"
