@@ -12,7 +12,7 @@ from _linear import GaussianKernelRidge, ridge_accuracy, standardised
 
 from sklearn_kmfeat import KMeansFilterLearner
 
-TITLE = "CIFAR-10: choices on held-out training images"
+TITLE = "CIFAR-10: settings compared on held-out images"
 COMMON = {"n_patches": 100_000, "max_iter": 10, "random_state": 0, "mirror": True}
 BASE = {"n_filters": 256, "patch_size": 5, "pool_size": 14, "pool_stride": 7}
 SPHERICAL = {"algorithm": "spherical", "encoder": "soft_threshold", "split_sign": True}
@@ -75,10 +75,11 @@ def remarks(rows):
     error = np.sqrt(0.7 * 0.3 / N_HELD_OUT)
     base = ", ".join(f"{name}={value}" for name, value in (BASE | COMMON).items())
     return [
-        f"The base: {base}; square root, standardisation, ridge. The other rows say what changes. "
-        "Gaussian kernel: kernel ridge. "
-        f"The standard error of an accuracy is {error:.1%}; of differences it is less.",
-        f"{N_TRAINING:,} training images of CIFAR-10 and {N_HELD_OUT:,} others of them that judge.",
+        f"The base is KMeansFilterLearner({base}) with a ridge on standardised square roots; every "
+        'other row names what is changed in it. "Gaussian kernel" is a kernel ridge instead.',
+        f"The classifiers learn from {N_TRAINING:,} training images of CIFAR-10 and are tested on "
+        f"{N_HELD_OUT:,} other training images. The standard error of an accuracy is "
+        f"{100 * error:.1f} points, and that of a difference is smaller.",
     ]
 
 

@@ -17,7 +17,7 @@ from _linear import GaussianKernelRidge, ridge_accuracy, standardised
 from sklearn_kmfeat import KMeansFilterLearner
 from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample
 
-TITLE = "CIFAR-10: the best classifiers of features without labels, by the clock"
+TITLE = "CIFAR-10: the most accurate classifiers, by time"
 COMMON = {"n_patches": 200_000, "max_iter": 20, "mirror": True, "random_state": 0}
 PENALTIES = (30, 100, 300, 1000)
 #: In float32, smaller ones would be lost beside the kernel of 50,000 images.
@@ -31,7 +31,7 @@ ROWS = [
     (15, {5: 1200}, (KERNEL,)),
     (30, {4: 700, 5: 1600, 6: 700}, (KERNEL,)),
 ]
-#: Minutes and accuracy.
+#: Minutes and accuracy that development aims at; the JSON has them, the pages do not.
 TARGETS = {2: 0.775, 15: 0.83, 30: 0.845}
 
 
@@ -58,31 +58,15 @@ def run(quick=False):
 def remarks(rows):
     """Sentences on the rows."""
     common = ", ".join(f"{name}={value}" for name, value in COMMON.items())
-    reached = {
-        name: [
-            f"{100 * row['to reach']:g} % in {row['within (min)']} minutes"
-            for row in rows
-            if row["classifier"] == name
-            and row["accuracy"] >= row["to reach"]
-            and row["minutes"] <= row["within (min)"]
-        ]
-        for name in (LINEAR, KERNEL)
-    }
-    windows = ", ".join(f"{size}: {window}" for size, window in WINDOWS.items())
+    windows = ", ".join(f"{window} for {size}" for size, window in WINDOWS.items())
     return [
-        "filters: how many for each patch_size, a KMeansFilterLearner each, encoded with its "
-        f"filters and their mirror images ({common}; pool_size, pool_stride by patch_size: "
-        f"{windows}).",
-        "The features of all of them stand beside each other; square root, standardisation. "
-        "Classifiers: ridge, linear, or kernel ridge with a Gaussian kernel; the penalty is chosen "
-        "on a fifth, or a tenth, of the training set.",
-        "What is to be reached was set for linear classifiers. "
-        + "; ".join(
-            f"{name}: {', '.join(goals) or 'none'} reached" for name, goals in reached.items()
-        )
-        + ".",
-        "minutes: of the clock. processor: process time over the number of threads, in minutes: "
-        "less than that of the clock where other work shared the machine.",
+        '"5: 1200" means 1,200 filters of 5x5 pixels: a KMeansFilterLearner for each patch size '
+        f"({common}; pool_size and pool_stride by patch size: {windows}), whose features stand "
+        "beside each other.",
+        "The classifier is a ridge on standardised square roots, linear or with a Gaussian kernel; "
+        "its penalty is chosen on a fifth or a tenth of the training images.",
+        "Minutes are those of the clock and include everything: dictionaries, the features of all "
+        "60,000 images, and the choice of the penalty.",
     ]
 
 

@@ -12,7 +12,7 @@ from sklearn_kmfeat import ConvKMeans, KMeansFilterLearner
 from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample
 from sklearn_kmfeat.metrics import filter_redundancy
 
-TITLE = "CIFAR-10: convolutional k-means beside k-means, by the number of filters"
+TITLE = "CIFAR-10: filters of convolutional k-means and of k-means"
 N_TRAIN = 10_000
 N_PATCHES = 40_000
 CODED = {
@@ -86,21 +86,21 @@ def remarks(rows):
             str(r["n_filters"]) for r in own if r["of convolutional"] < r["redundancy of k-means"]
         ]
         lines.append(
-            f"{'Whitened' if whitened == 'yes' else 'Not whitened'}: convolutional filters are "
-            "more accurate, by more than a standard deviation over the seeds, at K = "
-            f"{_listed(better)}; less accurate at {_listed(worse)}; less redundant at "
-            f"{_listed(less)}. "
-            f"{_equal(own)}"
+            f"{'With' if whitened == 'yes' else 'Without'} whitening, convolutional filters are "
+            "more accurate, by more than a standard deviation over the seeds, with "
+            f"{_listed(better)} filters and less accurate with {_listed(worse)}; they are less "
+            f"redundant with {_listed(less)}. {_equal(own)}"
         )
     return [
         *lines,
-        "Published, on STL-10 with larger filters and a stride of 4: 96 convolutional filters "
-        "equal more than 200 of k-means.",
-        f"6x6 filters from {N_PATCHES:,} patches or windows of 12x12, 12 iterations; rectified "
-        f"responses, summed in quadrants, square roots, ridge; {N_TRAIN:,} training images, all "
-        "test images (fewer of all when quick); means over the seeds. gain: in points, ± standard "
-        "deviation over the seeds. Redundancy: mean over the filters of the largest absolute "
-        "correlation with another one at any shift.",
+        "Published for STL-10, with larger filters and a stride of 4: 96 convolutional filters "
+        "equal more than 200 of k-means (Dundar, Jin & Culurciello 2015).",
+        f"Filters of 6x6 pixels are learned from {N_PATCHES:,} patches, or windows of 12x12, in 12 "
+        "iterations. The classifier is a ridge on square roots of rectified responses, summed in "
+        f"quadrants; it learns from {N_TRAIN:,} training images and is tested on all test images. "
+        "Rows are means of three seeds; ± is the standard deviation of the difference.",
+        "Redundancy is the mean over the filters of the largest absolute correlation with another "
+        "filter at any shift.",
     ]
 
 
@@ -121,4 +121,4 @@ def _equal(rows):
     accuracies = np.maximum.accumulate([row["k-means"] for row in rows])
     equal = np.exp(np.interp(conv, accuracies, sizes))
     about = "at least" if conv > accuracies[-1] else "at most" if conv < accuracies[0] else "about"
-    return f"96 convolutional filters equal {about} {equal:.0f} of k-means."
+    return f"96 convolutional filters are worth {about} {equal:.0f} of k-means."

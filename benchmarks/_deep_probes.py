@@ -22,7 +22,7 @@ from sklearn_kmfeat.datasets import (
     load_mnist_sample,
 )
 
-TITLE = "Deep clustering: linear classifiers on what was learned"
+TITLE = "Linear classifiers on layers of deep clustering"
 N_LABELLED = 1000
 #: Layers whose rows a closed-form classifier can take, and the penalties that it tries.
 LAYERS = ("conv2", "conv3", "conv4", "embedding")
@@ -65,17 +65,20 @@ def remarks(rows):
     best, control = max(layers, key=layers.get), max(random, key=random.get)
     same = best.replace("learned", "random")
     return [
-        f"CIFAR-10: {best} is the best layer, {100 * (layers[best] - random[same]):+.1f} points "
-        f"beside the same layer with random weights, "
-        f"{100 * (layers[best] - random[control]):+.1f} beside the best such layer ({control}).",
-        f"Digits: {EPOCHS['digits']} epochs on 60,000, width=32; logistic regression on "
-        f"{N_LABELLED:,} labelled ones, its penalty chosen among these by cross-validation. Raw "
-        "pixels give about 13 % error.",
-        f"CIFAR-10: {EPOCHS['probes']} epochs (two when quick), prototypes, two classifiers of 500 "
-        "pseudo-labels, a learning rate that falls as half a cosine. conv3 has 4,096 values for an "
-        "image, as the filters have; ridge, the penalty chosen on a fifth of the training images.",
-        "result: the mean over the seeds; nmi: between the clusters of successive epochs, of the "
-        "second and of the last; cpu: processor seconds of one fit.",
+        f"On CIFAR-10 the best layer is {best.removeprefix('learned ')}, "
+        f"{100 * (layers[best] - random[same]):.1f} points above the same layer with random "
+        f"weights and {100 * (layers[best] - random[control]):.1f} above the best random layer "
+        f"({control.removeprefix('random ')}). K-means filters are better features for a "
+        "classifier.",
+        f"Digits: {EPOCHS['digits']} epochs on 60,000 digits with width=32; a logistic regression "
+        f"on {N_LABELLED:,} labelled ones, its penalty chosen by cross-validation. Raw pixels have "
+        "an error of about 13 %.",
+        f"CIFAR-10: {EPOCHS['probes']} epochs, prototypes, two classifiers of 500 pseudo-labels "
+        "and a learning rate that falls as half a cosine. conv3 has 4,096 values for an image, as "
+        "many as the filters; the classifier is a ridge with a penalty chosen on a fifth of the "
+        "training images.",
+        "NMI of epochs is that between the clusters of successive epochs, at the second epoch and "
+        "at the last. Processor time is that of one fit.",
     ]
 
 

@@ -22,7 +22,7 @@ from sklearn_kmfeat.datasets import (
 )
 from sklearn_kmfeat.metrics import clustering_accuracy_score
 
-TITLE = "Deep clustering: the run that is kept of five"
+TITLE = "Several runs of deep clustering"
 N_IMAGES, N_EPOCHS = 2_000, 8
 SETS = {
     "digits": (fetch_mnist, load_mnist_sample),
@@ -59,19 +59,21 @@ def remarks(rows):
     """Sentences on what was measured."""
     sentences = []
     for of in dict.fromkeys(row["of"] for row in rows):
-        for what, words in (("kept", "the kept one"), ("vote", "the vote of all five")):
+        for what, words in (("kept", "the run that is kept"), ("vote", "the vote of all five")):
             gains = [100 * (row[what] - row["mean"]) for row in rows if row["of"] == of]
             sentences.append(
-                f"{of}: beside the mean of its runs {words} has {np.mean(gains):+.1f} points on "
-                f"average, {min(gains):+.1f} at the least."
+                f"{of}: {words} differs from the mean of the runs by {np.mean(gains):+.1f} points "
+                f"on average, and by {min(gains):+.1f} points at the least."
             )
     return [
         *sentences,
-        "Hungarian accuracy. kept: of five fits with these seeds, the one that n_init=5 keeps of "
-        "its five runs; vote: that of a ConsensusClusterer with this estimator; mean, least, best: "
-        "of the five; agreement: of the kept one with the others, the mean adjusted Rand index; "
-        "of all: the mean over all pairs; cpu: processor seconds of the five fits on one thread.",
-        f"Defaults, but {N_EPOCHS} epochs (two, and three runs, when quick).",
+        "The measure is clustering accuracy (each cluster is assigned to one class). Kept is the "
+        "run that n_init=5 keeps of five runs with these seeds, without labels; vote is that of a "
+        "ConsensusClusterer with this estimator; mean, least and best are those of the five runs.",
+        "Agreement is the mean adjusted Rand index of the kept run with the others, and of all "
+        f"pairs. The five runs, with {N_EPOCHS} epochs and defaults otherwise, take "
+        f"{min(row['cpu'] for row in rows):.0f} to {max(row['cpu'] for row in rows):.0f} s on one "
+        "thread.",
     ]
 
 

@@ -45,9 +45,9 @@ def bench_deep(quick):
     if device == "cuda":
         return [row], [remark]
     fast, exact = precisions(images, name, repetitions)
-    units = "with" if has_bfloat16() else "without"
-    work = f"the same, fast, {units} units for bfloat16"
-    return [row, compared(work, "exact", None, fast, exact)], [remark]
+    units = "bfloat16" if has_bfloat16() else "no units for bfloat16"
+    work = f'an epoch with precision="fast" ({units})'
+    return [row, compared(work, 'precision="exact"', None, fast, exact)], [remark]
 
 
 def precisions(images, name, repetitions):

@@ -41,20 +41,20 @@ def bench_encoding(quick):
             work, exact = f"{encoder} encoding of an image, K={n_filters}", times[encoder, "exact"]
             target = target if n_filters == 1600 else ""
             theirs = times[encoder, "product"]
-            rows.append(compared(work, "a bare float32 product", target, exact, theirs))
+            rows.append(compared(work, "the matrix product alone", target, exact, theirs))
             rates.append(f"{encoder} with {n_filters} filters {1 / np.median(exact):,.0f}")
         for encoder in TARGETS:
             if (encoder, "fast") in times:
                 work = f'{encoder} encoding of an image, K={n_filters}, precision="fast"'
                 ours, theirs = times[encoder, "fast"], times[encoder, "exact"]
                 target = ">= 1.4" if n_filters == 1600 else ""
-                rows.append(compared(work, '"exact"', target, ours, theirs))
+                rows.append(compared(work, 'precision="exact"', target, ours, theirs))
     row, remark = plain_row(quick)
     return [*rows, row], [
         remark,
         f"Encoding: 6x6 patches of CIFAR-10, 2x2 sums; images a second: {', '.join(rates)}.",
-        f"The bare product: the {27 * 27} patches of each image times the filters, image by image "
-        "into the same memory, nothing else.",
+        f"The matrix product alone multiplies the {27 * 27} patches of each image with the "
+        "filters, image by image into the same memory, and does nothing else.",
     ]
 
 
@@ -84,9 +84,9 @@ def plain_row(quick):
     difference = np.abs(plain - features[:n_plain]).max() / np.abs(plain).max()
     work = f"triangle encoding of an image, K={n_filters}"
     return (
-        compared(work, "the plain way: extract_patches_2d, cdist", ">= 25", ours, theirs),
-        f"The plain way of encoding ran on {n_plain} images; the largest difference of its "
-        f"features, relative to the largest feature, is {difference:.1e}.",
+        compared(work, "extract_patches_2d and cdist", ">= 25", ours, theirs),
+        f"The code with extract_patches_2d and cdist ran on {n_plain} images; the largest "
+        f"difference of its features, relative to the largest feature, is {difference:.1e}.",
     )
 
 
@@ -158,8 +158,8 @@ def bench_busy(quick):
     slower = {work: busy[work] / idle[work] for work in works}
     rows = [
         {
-            "work": f"{work}, beside two busy processes",
-            "beside": f"scikit-learn {other}: slowed / ours slowed",
+            "work": work,
+            "beside": f"scikit-learn {other}",
             "ratio": round(slower[other] / slower[work], 2),
             "to reach": ">= 0.83",
             "ours (s)": busy[work],

@@ -31,7 +31,7 @@ from sklearn_kmfeat import (
 )
 from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample, load_mnist_sample
 
-TITLE = "Few labels: test accuracy by the number of labelled images"
+TITLE = "Few labels: test accuracy"
 N_LABELS = (10, 100, 500, 1000)
 N_IMAGES, N_TEST = 10_000, 2000
 #: Of standardised features, from next to none to one that leaves little but the class means.
@@ -83,23 +83,26 @@ def remarks(rows):
     missing = [name for name in SETS if name not in {row["of"] for row in rows}]
     told = [_gains(found, name) for name in SETS if name not in missing]
     told += [
-        "Mean of three seeds (of the labelled images, the filters, the networks). Labelled: "
-        "as many of each class. spread: the largest difference between seeds from 100 labels on. "
-        "cpu: processor seconds of one seed, from all images to the accuracy with most labels.",
-        f"Filters: {_learner(0).n_filters}, learned on all images without the 2,000 of the test, "
-        "square roots, standardised over all images. Ridge: the penalty chosen by "
-        "leave-one-out among the labelled images, or fixed at scikit-learn's default of 1; SVM: "
-        "RBF kernel, C of 1, 10 or 100 by cross-validation, for which ten labels are too few.",
-        "Clusters: k-means of 40 whitened components of the square roots, rows of unit length; "
-        "ClusterClassifier with -1 for images without a label. Neighbour means: NeighborAverager.",
-        f"Network: DeepClusterEstimator, {MAX_EPOCHS} epochs on all images without labels; "
-        f"ridge on its layer {MIDDLE} or on its embedding.",
-        "Supervised network: three convolutions of 32, 64 and 128 channels with batch "
-        f"normalisation, {N_STEPS:,} steps of AdamW on the labelled images alone, turned, scaled "
-        "and shifted at random, photographs and clothes mirrored, too.",
+        "Each figure is the mean of three seeds (of the labelled images, the filters and the "
+        "networks), with as many labelled images of each class; the spread is the largest "
+        "difference between seeds from 100 labels on. Processor time is that of one seed, from "
+        "the images to the accuracy with most labels.",
+        f"Filters are {_learner(0).n_filters}, learned from all images but the 2,000 of the test; "
+        "their square roots are standardised over all images. Ridge CV chooses the penalty by "
+        "leave-one-out among the labelled images; a penalty of 1 is scikit-learn's default. The "
+        "SVM has an RBF kernel and chooses C by cross-validation, for which ten labels are too "
+        "few.",
+        "ClusterClassifier has k-means of 40 whitened components of the square roots, in rows of "
+        "unit length, and gets -1 for images without a label; neighbour means are those of "
+        "NeighborAverager.",
+        f"The network is a DeepClusterEstimator after {MAX_EPOCHS} epochs on all images without "
+        f"labels; the ridge is on its layer {MIDDLE} or on its embedding.",
+        "The supervised network has three convolutions of 32, 64 and 128 channels with batch "
+        f"normalisation and learns for {N_STEPS:,} steps of AdamW from the labelled images alone, "
+        "turned, scaled and shifted at random, and mirrored except for digits.",
     ]
     if missing:
-        told.append(f"Not measured, as the files are not there: {', '.join(missing)}.")
+        told.append(f"Not measured, because the files are missing: {', '.join(missing)}.")
     return told
 
 
@@ -107,21 +110,21 @@ def _gains(found, name):
     """What the choices are worth, at 500 labels."""
     at = {by: row["500"] for (of, by), row in found.items() if of == name}
     points = {
-        "ridge with a chosen penalty beside the fixed one": (
+        "a chosen penalty rather than a fixed one": (
             "filters, ridge CV",
             "filters, ridge, penalty 1",
         ),
-        f"{MIDDLE} beside the embedding": (
+        f"{MIDDLE} rather than the embedding": (
             f"network {MIDDLE}, ridge CV",
             "network embedding, ridge CV",
         ),
-        "filters beside pixels": ("filters, ridge CV", "pixels, ridge CV"),
-        "filters beside the supervised network": ("filters, ridge CV", "supervised network"),
+        "filters rather than pixels": ("filters, ridge CV", "pixels, ridge CV"),
+        "filters rather than the supervised network": ("filters, ridge CV", "supervised network"),
     }
     differences = (
         f"{what} {100 * (at[one] - at[other]):+.1f}" for what, (one, other) in points.items()
     )
-    return f"{name.capitalize()}, 500 labels, points: {', '.join(differences)}."
+    return f"{name.capitalize()}, gain in points with 500 labels: {', '.join(differences)}."
 
 
 # The images

@@ -9,7 +9,7 @@ from _linear import ridge_accuracy
 
 from sklearn_kmfeat import KMeansFilterLearner
 
-TITLE = "CIFAR-10: what iterations of k-means buy"
+TITLE = "CIFAR-10: iterations of k-means and accuracy"
 COMMON = {"n_filters": 400, "n_patches": 200_000, "tol": 0}
 N_SEEDS = 2
 PENALTIES = (30, 100, 300)
@@ -60,11 +60,13 @@ def run(quick=False):
 def remarks(rows):
     """Sentences on the rows."""
     return [
-        "KMeansFilterLearner(" + ", ".join(f"{n}={v}" for n, v in COMMON.items()) + "), quadrants; "
-        "square root, standardisation, ridge. Inertia beside the least in the table.",
-        f"{N_TRAINING:,} training images of CIFAR-10, the same for all, and {N_HELD_OUT:,} others "
-        f"of them that judge; means of {N_SEEDS} seeds. The standard error of an accuracy, for the "
-        f"images that judge, is {np.sqrt(0.7 * 0.3 / N_HELD_OUT):.1%}; of differences it is less.",
+        "Features are those of KMeansFilterLearner("
+        + ", ".join(f"{n}={v}" for n, v in COMMON.items())
+        + "), pooled in quadrants; the classifier is a ridge on standardised square roots.",
+        f"The classifiers learn from {N_TRAINING:,} training images of CIFAR-10 and are tested on "
+        f"{N_HELD_OUT:,} other training images. Each row is the mean of {N_SEEDS} seeds; the "
+        f"standard error of an accuracy is {100 * np.sqrt(0.7 * 0.3 / N_HELD_OUT):.1f} points, and "
+        "that of a difference is smaller, since all rows have the same images.",
     ]
 
 

@@ -32,8 +32,8 @@ FEW, MANY = 1, 4
 MANY_SHORT = 21
 #: What superkmeans is run with: as it is, and iterated about as far as `hierarchical`.
 SUPERKMEANS = {
-    "superkmeans as it is": {},
-    "superkmeans, 10 + 10 + 3 iterations": {
+    "superkmeans, defaults": {},
+    "superkmeans, 23 iterations": {
         "sampling_fraction": 1.0,
         "max_points_per_cluster": 2**30,
         "iters_mesoclustering": 10,
@@ -51,7 +51,13 @@ def bench_lloyd(quick):
     """An iteration of k-means beside the bare product, scikit-learn and faiss."""
     n_patches, most, repetitions = (40_000, 400, 3) if quick else (400_000, 1600, 3)
     patches, origin = whitened_patches(n_patches)
-    rows, remarks = [], [f"The patches of the Lloyd step: {origin}, whitened."]
+    rows, remarks = (
+        [],
+        [
+            "A Lloyd step is one iteration of k-means over all rows. Its patches are whitened "
+            f"patches of {origin}."
+        ],
+    )
     for n_filters in sorted({64, 256, most}):
         work = f"Lloyd step, {n_patches:,} x {patches.shape[1]}, K={n_filters}"
         rows.append(beside_product(patches, n_filters, work, ">= 0.8", repetitions))
@@ -88,7 +94,7 @@ def beside_product(X, k, work, target, repetitions, many=MANY):
     for _ in range(repetitions):
         ours.append(seconds_per_iteration(our_kmeans, X, start, many)[0])
         theirs.append(timed(product)[0])
-    return compared(work, "a bare float32 product", target, ours, theirs)
+    return compared(work, "the matrix product alone", target, ours, theirs)
 
 
 def beside_others(patches, k, work, repetitions, many=MANY, targets=True):
@@ -167,14 +173,14 @@ def bench_inertia(quick):
         seconds, centers = seconds_until(patches, k, model.inertia_, seed)
         ours.append(seconds)
         reached.append(inertia(patches, centers) / model.inertia_ - 1)
-    work = f"k-means to the inertia of scikit-learn's after 50 iterations, {n_patches:,}, K={k}"
-    rows = [compared(work, "scikit-learn KMeans, random rows", ">= 5", ours, [theirs])]
+    work = f"k-means of {n_patches:,} patches, K={k}, to the inertia of 50 Lloyd iterations"
+    rows = [compared(work, "scikit-learn KMeans from random rows", ">= 5", ours, [theirs])]
     remarks = [
         f"To the inertia of scikit-learn's: {repetitions} starts of ours, whose inertia then is "
         f"{', '.join(f'{100 * r:+.2f} %' for r in reached)} beside it; scikit-learn ran once."
     ]
     for name, seconds, value in superkmeans_runs(patches, k):
-        name += f": ends at {100 * (value / model.inertia_ - 1):+.2f} %"
+        name += f": inertia {100 * (value / model.inertia_ - 1):+.2f} %"
         rows.append(compared(work, name, "", ours, [seconds]))
     return rows, remarks
 
@@ -194,15 +200,15 @@ def bench_many_centers(quick):
             time, centers = timed(lambda s=seed: hierarchical(X, k, np.random.RandomState(s)))
         ours.append(time)
         reached.append(inertia(patches, centers.numpy()) / inertias[-1] - 1)
-    work = f"k-means within 2 % of Lloyd's inertia, {n_patches:,}, K={k}"
-    rows = [compared(work, "faiss Kmeans to the same", ">= 10", ours, [theirs])]
+    work = f"k-means of {n_patches:,} patches, K={k}, to within 2 % of Lloyd's inertia"
+    rows = [compared(work, "faiss Kmeans", ">= 10", ours, [theirs])]
     remarks = [
         f"Many centers: Lloyd's inertia is that of faiss after {n_iter} iterations "
         f"({seconds.sum():.0f} s); ours is the hierarchical start alone, "
         f"{', '.join(f'{100 * r:+.2f} %' for r in reached)} beside it."
     ]
     for name, time, value in superkmeans_runs(patches, k):
-        name += f": ends at {100 * (value / inertias[-1] - 1):+.2f} %"
+        name += f": inertia {100 * (value / inertias[-1] - 1):+.2f} %"
         rows.append(compared(work, name, "", ours, [time]))
     return rows, remarks
 

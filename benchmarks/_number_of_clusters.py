@@ -10,7 +10,7 @@ from _clusters import CACHE, CHOSEN_ON, images_of, revision
 
 from sklearn_kmfeat import ConsensusClusterer
 
-TITLE = "The number of clusters by stability"
+TITLE = "Number of clusters by stability"
 N_IMAGES = 2000
 SETS = (*CHOSEN_ON, "clothes", "letters", "objects20")
 
@@ -41,13 +41,14 @@ def remarks(rows):
     """Sentences on what was measured."""
     apart = [abs(row["chosen"] - row["classes"]) for row in rows]
     return [
-        f"On {sum(d == 0 for d in apart)} of {len(rows)} sets the number is that of the classes, "
-        f"on {sum(d <= 1 for d in apart)} it is at most one off.",
-        "agreement: the mean adjusted Rand index between the runs, at the number that was chosen "
-        "and at that of the classes. Two runs of each member of the recipe; one seed.",
-        "That the beginning of a curve is no peak was decided with these figures in view.",
-        "Classes are what people sort by, and images may fall into other groups: a low agreement "
-        "at its best says that the number means little.",
+        f"On {sum(d == 0 for d in apart)} of {len(rows)} sets the chosen number is that of the "
+        f"classes, and on {sum(d <= 1 for d in apart)} it differs from it by one at most.",
+        "Agreement is the mean adjusted Rand index between the runs, at the chosen number and at "
+        "that of the classes; each member of the recipe has two runs, from one seed.",
+        "That the beginning of a curve does not count as a peak was decided with these figures in "
+        "view.",
+        "Classes are what people sort by, and images may fall into other groups. If the agreement "
+        "is low even at the chosen number, that number means little.",
     ]
 
 

@@ -16,7 +16,7 @@ from sklearn_kmfeat._core.preparation import Preparation
 from sklearn_kmfeat._core.whitening import Whitening
 from sklearn_kmfeat.datasets import fetch_cifar10, load_cifar10_sample
 
-TITLE = "CIFAR-10: what more patches buy"
+TITLE = "CIFAR-10: accuracy by the number of patches"
 N_FILTERS = 1600
 #: Patches, and how many seeds: the more patches, the less one dictionary differs from another.
 SEEDS = {40_000: 3, 400_000: 3, 4_000_000: 1, 10_000_000: 1}
@@ -63,13 +63,15 @@ def remarks(rows):
     best = max(row["accuracy"] for row in rows)
     error = np.sqrt(best * (1 - best) / N_HELD_OUT)
     return [
-        f"KMeansFilterLearner({N_FILTERS}) of 6x6 patches from {N_DICTIONARY:,} images, which have "
-        f"{N_DICTIONARY * 27 * 27 / 1e6:.1f} million of them; quadrants, square root, "
-        f"standardisation, ridge on {N_TRAINING:,} of these images. All are training images.",
-        f"error of new patches: mean squared distance of {N_NEW_PATCHES:,} prepared patches of "
-        f"{N_HELD_OUT:,} other images to their nearest center, over their mean squared length.",
-        f"accuracy: on those other images. Its standard error, for the images that judge, is "
-        f"{error:.1%}; of differences it is less. of a filter: patches for each filter.",
+        f"KMeansFilterLearner({N_FILTERS}) learns 6x6 filters from {N_DICTIONARY:,} training "
+        f"images, which have {N_DICTIONARY * 27 * 27 / 1e6:.1f} million patches. The classifier is "
+        f"a ridge on standardised square roots of {N_TRAINING:,} of these images, pooled in "
+        "quadrants.",
+        "The error of new patches is the mean squared distance of "
+        f"{N_NEW_PATCHES:,} prepared patches of {N_HELD_OUT:,} other training images to their "
+        "nearest center, divided by their mean squared length.",
+        "Accuracy is that on these other images; its standard error is "
+        f"{100 * error:.1f} points, and that of a difference is smaller.",
     ]
 
 

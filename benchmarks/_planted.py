@@ -15,7 +15,7 @@ from sklearn_kmfeat._core.preparation import Preparation
 from sklearn_kmfeat._core.whitening import Moments, Whitening, zca_matrices
 from sklearn_kmfeat._dictionary.learners import Convolutional
 
-TITLE = "Planted patterns: three of 7x7 pixels, each at a random place in noise of 14x14"
+TITLE = "Planted patterns in noise"
 SIZE, WINDOW = 7, 14
 N_PATTERNS = 3
 N_IMAGES = 1000
@@ -127,13 +127,15 @@ def all_among(patterns, filters, preparation):
 def remarks(rows):
     """What the columns mean, and what whitening does."""
     return [
-        f"{N_PATTERNS} patterns of {SIZE}x{SIZE} normal values, one in each of {N_IMAGES:,} images "
-        f"of {WINDOW}x{WINDOW}, at a random place, with a random sign, in normal noise, whose "
-        f"standard deviation is given; {N_PATTERNS} filters, windows as large as the images (fewer "
-        "images when quick). all exactly: each pattern correlates with a filter by more than "
-        f"{FOUND}; up to a shift: of at most {FURTHEST} pixels each way, where both overlap. "
-        "iterations, seconds: mean of the seeds.",
-        "preparation: none, each patch to the same contrast, or this and whitening, the default. "
-        "Whitening makes noise as large as the patterns, and the best patch of a window is then "
-        "seldom one that shows a pattern: patterns are found without it.",
+        f"Each of {N_IMAGES:,} images of {WINDOW}x{WINDOW} pixels shows one of {N_PATTERNS} random "
+        f"patterns of {SIZE}x{SIZE} pixels, at a random place and with a random sign, in normal "
+        f"noise of the given standard deviation; that of the patterns is 1. {N_PATTERNS} filters "
+        "are learned by convolutional k-means from windows as large as the images.",
+        "Found exactly counts the seeds in which every pattern correlates with a filter by more "
+        f"than {FOUND}; up to a shift, those in which it does so at a shift of at most {FURTHEST} "
+        "pixels each way. Iterations and time are means over the seeds.",
+        "Preparation is none, equal contrast of all patches, or equal contrast and whitening, "
+        "which is the default of ConvKMeans. Whitening makes the noise as large as the patterns, "
+        "so that the best patch of a window seldom shows a pattern: use whiten_eps=None to find "
+        "patterns in noise.",
     ]

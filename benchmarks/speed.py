@@ -108,11 +108,11 @@ def bench_conv(quick):
     same = np.mean(plain == best_offsets(windows, start)[:n_plain].numpy())
     work = f"convolutional k-means step, {n_windows:,} windows 12x12x3, 6x6, K={len(start)}"
     return [
-        compared(work, "a bare float32 product", ">= 0.5", times["ours"], times["product"]),
-        compared(work, "the plain way: every patch prepared", "", times["ours"], times["plain"]),
+        compared(work, "the matrix product alone", ">= 0.5", times["ours"], times["product"]),
+        compared(work, "a loop in NumPy", "", times["ours"], times["plain"]),
     ], [
-        f"Convolutional step: windows of {origin}; its bare product is that of all their patches "
-        "with the filters, tile by tile into the same memory, nothing else. The plain way ran on "
+        f"Convolutional step: windows of {origin}; the matrix product alone is that of all their "
+        "patches with the filters, tile by tile into the same memory. The loop in NumPy ran on "
         f"{n_plain} windows, its time is scaled; {same:.2%} of its choices are ours.",
     ]
 
@@ -222,9 +222,9 @@ def bench_bag(quick):
         theirs.append(seconds * n_ours / n_plain)
     moved = np.abs(counts[:n_plain] - plain).sum() / 2 / plain.sum()
     work = f"bags of {n_ours:,} digits, 6x6, 50 words"
-    row = compared(work, "the notebook's loop: cdist, argsort, bincount", ">= 25", ours, theirs)
+    row = compared(work, "a loop over images: cdist, argsort, bincount", ">= 25", ours, theirs)
     remark = (
-        f"The notebook's loop ran on {n_plain} digits, its time is scaled to {n_ours:,}; "
+        f"The loop over images ran on {n_plain} digits, its time is scaled to {n_ours:,}; "
         f"{moved:.1e} of the patches are counted for another word."
     )
     return [row], [remark]
@@ -257,7 +257,7 @@ def bench_vocabulary(quick):
         theirs.append(timed(lambda model=model: model.fit(patches))[0])
         inertias.append((bag.inertia_, model.inertia_))
     mean = np.mean(inertias, axis=0)
-    work = f"50 words from {len(patches):,} patches, n_init=3"
+    work = f"vocabulary of 50 words from {len(patches):,} patches, n_init=3"
     row = compared(work, "scikit-learn KMeans, k-means++", ">= 2", ours, theirs)
     remark = (
         f"Vocabulary: {repetitions} seeds, each its own start; mean inertia {mean[0]:.5g} "

@@ -1,20 +1,21 @@
 """
-==============================================
-Images that outgrow memory: from zarr, by Dask
-==============================================
+Work with images larger than memory
+===================================
 
-Images lie in a zarr array on disk, in chunks. Filters are learned where the chunks are read,
-features go back to disk, and a classifier learns from them one block at a time. At no time is more
-in memory than the patches that k-means sees, and one block for each thread. The same lines run on
-one machine, as here, and on the workers of a cluster.
+Images lie in a zarr array on disk, in chunks. Filters are learned where
+the chunks are read, features go back to disk, and a classifier learns
+from them one block at a time. Never more is in memory than the patches
+that k-means sees and one block for each thread. The same lines run on
+one machine, as here, and on the workers of a Dask cluster.
 """
 
 # %%
 # Images on disk
 # --------------
 #
-# Two thousand photographs stand for two million. A chunk is what one task reads: some hundred
-# images of this size, so that a block with its features takes a few tens of megabytes.
+# Two thousand photographs take the place of two million. A chunk is what
+# one task reads: some hundred images of this size, so that a block and
+# its features take some tens of megabytes.
 
 import tempfile
 from pathlib import Path
@@ -36,7 +37,10 @@ photos, labels = load_cifar10_sample(return_X_y=True)
 temporary = tempfile.TemporaryDirectory()  # gone with this object
 folder = Path(temporary.name)
 stored = zarr.create_array(
-    store=str(folder / "images.zarr"), shape=photos.shape, chunks=(250, 32, 32, 3), dtype="uint8"
+    store=str(folder / "images.zarr"),
+    shape=photos.shape,
+    chunks=(250, 32, 32, 3),
+    dtype="uint8",
 )
 stored[:] = photos
 
@@ -44,13 +48,15 @@ stored[:] = photos
 # Filters
 # -------
 #
-# Without a cluster Dask works in threads. On a cluster, or with processes on this machine, one line
-# comes before: ``client = distributed.Client("tcp://scheduler:8786")``, or
-# ``distributed.Client()``.
+# Without a cluster, Dask works in threads. For a cluster one line comes
+# first: ``client = distributed.Client("tcp://scheduler:8786")``; for
+# processes on this machine, ``client = distributed.Client()``.
 
 images = da.from_zarr(folder / "images.zarr")
 train, test = images[:1500], images[1500:]
-learner = KMeansFilterLearner(64, n_patches=20_000, max_iter=10, random_state=0)
+learner = KMeansFilterLearner(
+    64, n_patches=20_000, max_iter=10, random_state=0
+)
 kd.fit(learner, train)
 
 FilterDisplay(learner.filters_).plot()
@@ -60,8 +66,9 @@ plt.show()
 # Features, to disk and back
 # --------------------------
 #
-# :func:`sklearn_kmfeat.dask.transform` gives an array that is computed when it is needed, here
-# while it is written. The learner is an ordinary one: it could have been fitted without Dask, too.
+# :func:`sklearn_kmfeat.dask.transform` returns a dask array, which is
+# computed when it is needed, here while it is written. The learner is an
+# ordinary one: it could have been fitted without Dask.
 
 features = kd.transform(learner, images)
 print(features)
@@ -72,8 +79,8 @@ features = da.from_zarr(folder / "features.zarr")
 # A classifier, one block at a time
 # ---------------------------------
 #
-# Whatever has `partial_fit` takes one block after the other: first the means and deviations, then
-# the classifier, which goes over all blocks several times.
+# Estimators with `partial_fit` take one block after the other: first the
+# scaling, then the classifier, which goes over all blocks ten times.
 
 
 def blocks_of(features, labels):
@@ -91,16 +98,20 @@ for block, _ in blocks_of(features[:1500], labels):
 classifier = SGDClassifier(alpha=0.1, random_state=0)
 for epoch in range(10):
     for block, of_block in blocks_of(features[:1500], labels):
-        classifier.partial_fit(scaler.transform(block), of_block, classes=np.arange(10))
+        classifier.partial_fit(
+            scaler.transform(block), of_block, classes=np.arange(10)
+        )
 
 # %%
 # New images
 # ----------
 #
-# The steps are one Pipeline now, and :func:`sklearn_kmfeat.dask.predict` labels images on whatever
-# machines they are.
+# The steps become one Pipeline, and :func:`sklearn_kmfeat.dask.predict`
+# classifies images where they are.
 
-model = make_pipeline(learner, FunctionTransformer(np.sqrt), scaler, classifier)
+model = make_pipeline(
+    learner, FunctionTransformer(np.sqrt), scaler, classifier
+)
 predicted = kd.predict(model, test)
 print(predicted)
 print(f"accuracy: {np.mean(predicted.compute() == labels[1500:]):.1%}")

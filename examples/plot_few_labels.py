@@ -1,19 +1,21 @@
 """
-==========
-Few labels
-==========
+Classify with few labels
+========================
 
-Images are many, labels are few: someone has to look at each image and type what it shows. What can
-be learned without labels should then be learned from all images, and the labels be spent on the
-rest. This page does so with digits, of which ten to a thousand are labelled.
+Images are many, labels are few, because somebody has to look at each
+image. Then learn from all images what needs no labels, and use the
+labels for the rest. This page classifies digits of which ten to a
+thousand are labelled. With one label for each class, clusters are right
+for three images in four, and with three labels for nine in ten. With a
+thousand labels a linear classifier on k-means filters is the best.
 """
 
 # %%
 # Ten labels
 # ----------
 #
-# Eight thousand images to learn from; two thousand judge. Say that one image of each class has been
-# labelled. These ten are all that a classifier is told:
+# Eight thousand images to learn from, two thousand for the test. Say
+# that one image of each class has been labelled:
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,7 +32,10 @@ images, images_test, digits, digits_test = train_test_split(
 def choose(n_labels, seed):
     """Places of labelled images, as many of each class."""
     chosen, _ = train_test_split(
-        np.arange(len(digits)), train_size=n_labels, stratify=digits, random_state=seed
+        np.arange(len(digits)),
+        train_size=n_labels,
+        stratify=digits,
+        random_state=seed,
     )
     return chosen
 
@@ -38,8 +43,10 @@ def choose(n_labels, seed):
 ten = choose(10, seed=0)
 ten = ten[digits[ten].argsort()]
 
-fig, axes = plt.subplots(1, 10, figsize=(8, 1.2), layout="constrained")
-for ax, image, digit in zip(axes, images[ten], digits[ten], strict=True):
+fig, axes = plt.subplots(2, 5, figsize=(5, 2.6), layout="constrained")
+for ax, image, digit in zip(
+    axes.flat, images[ten], digits[ten], strict=True
+):
     ax.imshow(image, cmap="gray_r")
     ax.set_title(digit)
     ax.axis("off")
@@ -49,8 +56,9 @@ plt.show()
 # Features of all images
 # ----------------------
 #
-# The filters of :class:`~sklearn_kmfeat.KMeansFilterLearner` need no labels, and neither do the
-# mean and the standard deviation of each feature. So all of it is fitted on all images, once.
+# The filters of :class:`~sklearn_kmfeat.KMeansFilterLearner` need no
+# labels, and neither does the scaling of the features. Both are fitted
+# on all images, once.
 
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -58,38 +66,46 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn_kmfeat import KMeansFilterLearner
 
 features = make_pipeline(
-    KMeansFilterLearner(n_filters=200, n_patches=50_000, max_iter=10, random_state=0),
+    KMeansFilterLearner(
+        n_filters=200, n_patches=50_000, max_iter=10, random_state=0
+    ),
     FunctionTransformer(np.sqrt),
     StandardScaler(),
 ).fit(images)
-rows, rows_test = features.transform(images), features.transform(images_test)
+rows, rows_test = (
+    features.transform(images),
+    features.transform(images_test),
+)
 
 pixel_scaler = StandardScaler().fit(images.reshape(len(images), -1))
 pixels, pixels_test = (
-    pixel_scaler.transform(part.reshape(len(part), -1)) for part in (images, images_test)
+    pixel_scaler.transform(part.reshape(len(part), -1))
+    for part in (images, images_test)
 )
 
 # %%
-# A classifier of the labelled ones
-# ---------------------------------
+# A linear classifier
+# -------------------
 #
-# There are more features than labels, so the penalty of a linear classifier decides a lot, and the
-# best one changes with the number of labels. :class:`~sklearn.linear_model.RidgeClassifierCV` tries
-# several, by leaving out one labelled image at a time.
+# With more features than labels the penalty matters, and the best one
+# changes with the number of labels.
+# :class:`~sklearn.linear_model.RidgeClassifierCV` chooses it by
+# leave-one-out cross-validation.
 
 from sklearn.linear_model import RidgeClassifierCV
 
 ridge = RidgeClassifierCV(alphas=np.logspace(0, 4, 9))
 
 # %%
-# Clusters, named by the labelled ones
-# ------------------------------------
+# Clusters and labels
+# -------------------
 #
-# One image of a class does not show a classifier how the others vary. Clusters do, as they are
-# found in all images: :class:`~sklearn_kmfeat.ClusterClassifier` only gives each the name of its
-# labelled images, and a cluster without any takes the name of the nearest cluster that has one.
-# Before, a :class:`~sklearn_kmfeat.NeighborAverager` moves neighbours together. The clusters are
-# frozen here, so that they are found once and not again for each choice of labels.
+# One image of a class does not tell how the others vary. Clusters do,
+# as they are found in all images.
+# :class:`~sklearn_kmfeat.ClusterClassifier` gives each cluster the
+# class of its labelled images; a cluster without any takes that of the
+# nearest cluster with one. The clusters are frozen, so that they are
+# found once and not again for each choice of labels.
 
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -108,10 +124,10 @@ clusters = make_pipeline(
 named = ClusterClassifier(FrozenEstimator(clusters))
 
 # %%
-# How much the labels buy
-# -----------------------
+# Accuracy by the number of labels
+# --------------------------------
 #
-# All three see the same labelled images, which are chosen anew five times.
+# All three get the same labelled images, chosen five times at random.
 
 METHODS = {
     "pixels, ridge": (ridge, pixels, pixels_test),
@@ -122,23 +138,40 @@ N_LABELS = [10, 30, 100, 300, 1000]
 
 
 def accuracies(model, X, X_test, n_labels):
-    """Accuracies on the test images, of five choices of labelled images."""
+    """Test accuracies of five choices of labelled images."""
     chosen = [choose(n_labels, seed) for seed in range(5)]
-    return [model.fit(X[some], digits[some]).score(X_test, digits_test) for some in chosen]
+    return [
+        model.fit(X[some], digits[some]).score(X_test, digits_test)
+        for some in chosen
+    ]
 
 
 found = {
-    name: np.array([accuracies(*method, n_labels) for n_labels in N_LABELS])
+    name: np.array(
+        [accuracies(*method, n_labels) for n_labels in N_LABELS]
+    )
     for name, method in METHODS.items()
 }
 
 fig, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
 for name, values in found.items():
     (line,) = ax.plot(N_LABELS, values.mean(1), marker="o", label=name)
-    ax.fill_between(N_LABELS, values.min(1), values.max(1), color=line.get_color(), alpha=0.2)
-ax.set(xscale="log", xticks=N_LABELS, xticklabels=N_LABELS, ylim=(0.3, 1))
+    ax.fill_between(
+        N_LABELS,
+        values.min(1),
+        values.max(1),
+        color=line.get_color(),
+        alpha=0.2,
+    )
+ax.set(
+    xscale="log", xticks=N_LABELS, xticklabels=N_LABELS, ylim=(0.3, 1)
+)
 ax.minorticks_off()
-ax.set(xlabel="labelled images", ylabel="accuracy", title="8,000 digits, few of them labelled")
+ax.set(
+    xlabel="labelled images",
+    ylabel="accuracy",
+    title="8,000 digits, few of them labelled",
+)
 ax.grid(alpha=0.3)
 ax.legend(loc="lower right")
 plt.show()
@@ -147,20 +180,23 @@ plt.show()
 
 print(f"{'labels':20}" + "".join(f"{n:>8}" for n in N_LABELS))
 for name, values in found.items():
-    print(f"{name:20}" + "".join(f"{value:8.3f}" for value in values.mean(1)))
+    print(
+        f"{name:20}"
+        + "".join(f"{value:8.3f}" for value in values.mean(1))
+    )
 
 # %%
-# Lines are means; the shaded bands reach from the worst to the best of the five choices. With one
-# label of each class, clusters are far ahead, as long as they follow the classes. They soon stop
-# to gain: where a cluster mixes two classes, no label can part them. A linear classifier of the
-# filters goes on learning and overtakes them between three hundred and a thousand labels. Pixels
-# with a thousand labels do not reach what filters do with a hundred.
+# Lines are means; the bands reach from the worst to the best of the
+# five choices. With few labels, clusters are far ahead. They stop to
+# gain where a cluster holds two classes, and the linear classifier
+# overtakes them between three hundred and a thousand labels. Filters
+# with a hundred labels are better than pixels with a thousand.
 #
-# One model to hand on
-# --------------------
+# One model of it
+# ---------------
 #
-# `FrozenEstimator` makes one estimator of it that takes images. Whatever is fitted again, in
-# cross-validation for one, the filters stay; and so they may be learned from images without labels.
+# `FrozenEstimator` keeps the features as they are, whatever is fitted
+# again, for example in cross-validation.
 
 from sklearn.model_selection import cross_val_score
 
@@ -168,6 +204,8 @@ few = choose(300, seed=0)
 model = make_pipeline(FrozenEstimator(features), ridge)
 scores = cross_val_score(model, images[few], digits[few], cv=5)
 print(f"estimated on 300 labelled images: {scores.mean():.3f}")
-print(
-    f"on the test images: {model.fit(images[few], digits[few]).score(images_test, digits_test):.3f}"
-)
+model.fit(images[few], digits[few])
+score = model.score(images_test, digits_test)
+print(f"on the test images: {score:.3f}")
+
+# sphinx_gallery_thumbnail_number = 2

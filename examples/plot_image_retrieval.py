@@ -1,21 +1,20 @@
 """
-==========================
-Images that look like this
-==========================
+Find similar images
+===================
 
-Given one image, find those like it: no labels, no classes, only a distance. Between rows of pixels
-the nearest image is one whose strokes lie in the same places. Deep clustering learns a space in
-which an image stays where it is when it is turned, sheared or shifted a little, and in which images
-of a cluster come together. This page looks at the nearest digits in both.
+Given one image, find those like it, without labels: search the nearest
+neighbours in a space that deep clustering has learned. For handwritten
+digits, far more of the images found are of the right digit than with
+the pixels.
 """
 
 # %%
 # A space to search in
 # --------------------
 #
-# The network learns from three thousand digits, without their classes. Then it describes another
-# three thousand, our album, in which we look for images; and five hundred more are the queries. It
-# has seen none of both before.
+# The network learns from three thousand digits, without their classes.
+# We search among another three thousand, for images like each of five
+# hundred queries. The network has seen none of both.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,14 +28,19 @@ images, digits = load_mnist_sample(return_X_y=True)
 album, album_digits = images[3000:6000], digits[3000:6000]
 queries, query_digits = images[6000:6500], digits[6000:6500]
 
-learned = DeepClusterEstimator(10, layer="clusters", max_epochs=6, random_state=0)
+learned = DeepClusterEstimator(
+    10, layer="clusters", max_epochs=6, random_state=0
+)
 learned.fit(images[:3000])
 
 # %%
-# `layer="clusters"` asks for the space in which the clusters are, where all rows have unit length.
-# A network that has not learned yet, `max_epochs=0`, is there to compare with.
+# `layer="clusters"` is the space in which the clusters are made; its
+# rows have unit length. A network that has not learned,
+# `max_epochs=0`, is there for comparison.
 
-untrained = DeepClusterEstimator(10, layer="clusters", max_epochs=0, random_state=0)
+untrained = DeepClusterEstimator(
+    10, layer="clusters", max_epochs=0, random_state=0
+)
 untrained.fit(images[:3000])
 
 
@@ -53,15 +57,17 @@ describe = {
 nearest = {}
 for name, rows_of in describe.items():
     search = NearestNeighbors(n_neighbors=50).fit(rows_of(album))
-    nearest[name] = search.kneighbors(rows_of(queries), return_distance=False)
+    nearest[name] = search.kneighbors(
+        rows_of(queries), return_distance=False
+    )
 
 # %%
 # Nearest images
 # --------------
 #
-# One query of each digit, on the left, and its seven nearest images. They are chosen by no other
-# rule than this: of each digit, the query for which pixels find the fewest of its own kind. What is
-# of another digit has a red frame.
+# One query of each digit, on the left, and its seven nearest images.
+# Images of another digit have a red frame. The queries are hard ones:
+# of each digit, the one for which pixels find the fewest of its kind.
 
 N_SHOWN = 7
 
@@ -73,7 +79,9 @@ def is_right(name):
 
 found_by_pixels = is_right("pixels")[:, :N_SHOWN].sum(axis=1)
 chosen = [
-    np.flatnonzero(query_digits == digit)[found_by_pixels[query_digits == digit].argmin()]
+    np.flatnonzero(query_digits == digit)[
+        found_by_pixels[query_digits == digit].argmin()
+    ]
     for digit in range(10)
 ]
 
@@ -85,35 +93,48 @@ def framed(image, right=True):
     return tile
 
 
-fig, axes = plt.subplots(1, 2, figsize=(10, 5.8), layout="constrained")
-fig.get_layout_engine().set(wspace=0.08)
-for ax, name in zip(axes, ("pixels", "learned space"), strict=True):
+for name in ("pixels", "learned space"):
+    fig, ax = plt.subplots(figsize=(5, 5.6), layout="constrained")
     tiles = []
     for query in chosen:
         tiles += [framed(queries[query]), np.ones((34, 34, 3))]
         for hit in nearest[name][query, :N_SHOWN]:
-            tiles.append(framed(album[hit], album_digits[hit] == query_digits[query]))
+            tiles.append(
+                framed(
+                    album[hit], album_digits[hit] == query_digits[query]
+                )
+            )
     FilterDisplay(tiles).plot(ax=ax, n_cols=N_SHOWN + 2, normalize=None)
-    ax.set_title(f"A query, and its nearest images: {name}")
+    ax.set_title(f"Query and nearest images: {name}")
 plt.show()
 
 # %%
-# On the left, the eye sees at once why each image came: it covers the query. On the right, strokes
-# may lean or lie elsewhere. What goes wrong there goes wrong in another way: the network has never
-# been told which differences matter, and an open 4 may well be its idea of a 9.
+# With pixels, an image is near if its strokes cover those of the query.
+# In the learned space strokes may lean or lie elsewhere.
 #
 # How often it is right
 # ---------------------
 #
-# The picture flatters the learned space, because its queries were chosen where pixels fail. The
-# curves take all five hundred: what share of the nearest *k* images is of the right digit?
+# The queries above were chosen where pixels fail. Over all five hundred
+# queries, what share of the nearest *k* images is of the right digit?
 
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 k = np.arange(1, 51)
 for name in nearest:
     shares = is_right(name).mean(axis=0).cumsum() / k
     ax.plot(k, shares, label=name)
-    print(f"{name:15}" + "".join(f"  nearest {n}: {shares[n - 1]:.3f}" for n in (1, 10, 50)))
-ax.set(xlabel="k", ylabel="share of the right digit", title="The nearest k images of the album")
+    print(
+        f"{name:15}"
+        + "".join(
+            f"  nearest {n}: {shares[n - 1]:.3f}" for n in (1, 10, 50)
+        )
+    )
+ax.set(
+    xlabel="k",
+    ylabel="share of the right digit",
+    title="The nearest k images",
+)
 ax.legend()
 plt.show()
+
+# sphinx_gallery_thumbnail_number = 2

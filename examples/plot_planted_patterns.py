@@ -1,21 +1,22 @@
 """
-=================================
-Patterns at places nobody knows
-=================================
+Find patterns at unknown places
+===============================
 
-A spike in a recording, a cell under a microscope, a letter in a line: the same few patterns occur
-again and again, and nobody has marked where. K-means on patches, cut wherever they fall, learns a
-smear of all their shifts. Convolutional k-means finds the patterns themselves. This page writes
-handwritten digits into the lines of a noisy page, and then recovers the digits, and where they
-are, from the page alone.
+A spike in a recording, a cell under a microscope, a letter in a line:
+the same few patterns occur again and again, and nobody has marked
+where. K-means on patches learns a blur of all their shifts;
+convolutional k-means finds the patterns themselves. This page writes
+digits into a noisy page, and recovers the digits, and where they are,
+from the page alone.
 """
 
 # %%
 # A noisy page
 # ------------
 #
-# Each line holds digits of four kinds, of many writers, 10 pixels high, at uneven distances
-# and heights. The noise is strong. Where the digits are is kept aside, for the end.
+# Each line holds digits of four kinds, of many writers, 10 pixels high,
+# at irregular distances and heights, in strong noise. Where they are is
+# only used at the end, to judge the result.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,7 +33,12 @@ images, digits = load_mnist_sample(return_X_y=True)
 rng = np.random.RandomState(0)
 queue = iter(rng.permutation(np.flatnonzero(np.isin(digits, KINDS))))
 # Without its empty margin, an image has 20×20 pixels; their means over 2×2 are 10×10.
-small = images[:, 4:24, 4:24].reshape(-1, SIZE, 2, SIZE, 2).mean(axis=(2, 4)) / 255
+small = (
+    images[:, 4:24, 4:24]
+    .reshape(-1, SIZE, 2, SIZE, 2)
+    .mean(axis=(2, 4))
+    / 255
+)
 
 page = 0.3 * rng.randn(N_LINES * LINE, LENGTH)
 written = []
@@ -45,81 +51,121 @@ for line in range(N_LINES):
         left += SIZE + rng.randint(2, 9)
 written = np.array(written)
 
-fig, ax = plt.subplots(figsize=(10, 3), layout="constrained")
-ax.imshow(page[: 5 * LINE], cmap="gray")
-ax.set(title=f"The first lines of a page with {len(written)} digits", xticks=[], yticks=[])
+fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+ax.imshow(page[: 5 * LINE, :200], cmap="gray")
+ax.set(
+    title=f"The first lines of a page with {len(written)} digits",
+    xticks=[],
+    yticks=[],
+)
 plt.show()
 
 # %%
 # Four filters
 # ------------
 #
-# Both learners see patches of 10×10 pixels as they are: without contrast normalisation and
-# whitening, which would make noise as strong as digits. K-means takes them from anywhere.
-# :class:`~sklearn_kmfeat.ConvKMeans` is given windows of 24×24, in which there is room for a whole
-# digit wherever it stands, and learns from one patch of each window. ``init="energy"`` starts from
-# the strongest patch of windows, and of four starts the best is kept.
+# Both learners get patches of 10×10 pixels without contrast
+# normalisation and whitening, which would make the noise as strong as
+# the digits. K-means gets patches from random places.
+# :class:`~sklearn_kmfeat.ConvKMeans` gets windows of 24×24 pixels, which
+# have room for a whole digit, and learns from one patch of each.
+# ``init="energy"`` starts from the strongest patch of each window; of
+# four starts the best is kept.
 
-shared = {"n_filters": 4, "patch_size": SIZE, "contrast": None, "whiten_eps": None}
+shared = {
+    "n_filters": 4,
+    "patch_size": SIZE,
+    "contrast": None,
+    "whiten_eps": None,
+}
 shared |= {"n_init": 4, "random_state": 0}
 windows = {"window_size": 24, "n_windows": 1000, "init": "energy"}
 learners = {
-    "k-means": KMeansFilterLearner(algorithm="spherical", n_patches=1000, **shared),
-    "convolutional, one iteration": ConvKMeans(max_iter=1, **windows, **shared),
-    "convolutional k-means": ConvKMeans(max_iter=30, **windows, **shared),
+    "k-means": KMeansFilterLearner(
+        algorithm="spherical", n_patches=1000, **shared
+    ),
+    "convolutional, 1 iteration": ConvKMeans(
+        max_iter=1, **windows, **shared
+    ),
+    "convolutional k-means": ConvKMeans(
+        max_iter=30, **windows, **shared
+    ),
 }
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.5), layout="constrained")
+fig.get_layout_engine().set(wspace=0.12)
 for ax, (name, learner) in zip(axes, learners.items(), strict=True):
-    FilterDisplay(learner.fit(page[None]).filters_).plot(ax=ax, n_cols=2)
-    ax.set_title(name)
+    FilterDisplay(learner.fit(page[None]).filters_).plot(
+        ax=ax, n_cols=2
+    )
+    ax.set_title("\n".join(name.split(" ", 1)), fontsize=10)
 plt.show()
 
 # %%
-# On the left are smears: light in one corner or another. In the middle are the digits that a start
-# has found and the few that are like them, with much noise, some of them off the middle; on the
-# right is what convolutional k-means makes of such a start: one filter for each kind of digit. A
-# filter that took hold of a digit off its middle does not stay there. In its iterations,
-# convolutional k-means shifts a filter by a pixel where it then captures more.
+# K-means finds only blurs. After one iteration, convolutional k-means
+# has noisy digits, some of them off the middle; in the end it has one
+# filter for each kind of digit. A filter that began off the middle of a
+# digit is shifted where it then captures more.
 #
 # Where they are
 # --------------
 #
-# The response of a filter has a peak where its pattern is. ``output="maps"`` gives the responses at
-# every place. Of peaks closer than half a digit to each other the highest counts, and of those as
-# many as there are digits on the page.
+# The response of a filter has a peak where its pattern is.
+# ``output="maps"`` gives the responses at every place. Of close peaks
+# the highest counts, and of those as many as there are digits.
 
 learner = learners["convolutional k-means"].set_params(output="maps")
 responses = learner.transform(page[None])[0]
 strength, which = responses.max(axis=2), responses.argmax(axis=2)
-peaks = np.where(strength == maximum_filter(strength, SIZE + 1), strength, 0)
+peaks = np.where(
+    strength == maximum_filter(strength, SIZE + 1), strength, 0
+)
 strongest = np.argsort(-peaks, axis=None)[: len(written)]
 found = np.stack(np.unravel_index(strongest, peaks.shape), axis=1)
 
-fig, ax = plt.subplots(figsize=(10, 3), layout="constrained")
-ax.imshow(page[: 5 * LINE], cmap="gray")
+fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+ax.imshow(page[: 5 * LINE, :200], cmap="gray")
 for top, left in found[found[:, 0] < 5 * LINE - SIZE]:
     color = f"C{which[top, left]}"
-    ax.add_patch(plt.Rectangle((left - 0.5, top - 0.5), SIZE, SIZE, fill=False, color=color))
-ax.set(title="Where they were found; a colour for each filter", xticks=[], yticks=[])
+    ax.add_patch(
+        plt.Rectangle(
+            (left - 0.5, top - 0.5), SIZE, SIZE, fill=False, color=color
+        )
+    )
+ax.set(
+    title="Where they were found; a colour for each filter",
+    xticks=[],
+    yticks=[],
+)
 plt.show()
 
 # %%
-# How well is that? The nearest place that was found is at most two pixels from that of almost every
-# digit. Which filter responds most tells the kinds apart in the main, though noise
-# and handwriting leave their mark: one filter of each kind is not a classifier.
+# Almost every digit is found within two pixels, and the filter with the
+# largest response mostly tells which digit it is.
 
 distances = np.abs(written[:, None, :2] - found).max(axis=2)
 close = distances.min(axis=1) <= 2
-print(f"found within two pixels: {close.mean():.1%} of {len(written)} digits")
+print(
+    f"found within two pixels: {close.mean():.1%} of "
+    f"{len(written)} digits"
+)
 filters = which[tuple(found[distances.argmin(axis=1)].T)]
-print("responds most:   " + "".join(f"{f'filter {i + 1}':>10}" for i in range(4)))
+print(
+    "responds most:   "
+    + "".join(f"{f'filter {i + 1}':>10}" for i in range(4))
+)
 for kind in KINDS:
-    counts = np.bincount(filters[close & (written[:, 2] == kind)], minlength=4)
-    print(f"at the digits {kind}: " + "".join(f"{n:10}" for n in counts))
+    counts = np.bincount(
+        filters[close & (written[:, 2] == kind)], minlength=4
+    )
+    print(
+        f"at the digits {kind}: " + "".join(f"{n:10}" for n in counts)
+    )
+
+# sphinx_gallery_thumbnail_number = 3
 
 # %%
-# The recovery has its conditions: patterns must stand out from what surrounds them, windows must
-# hold a whole one, and there must be about as many filters as patterns. Here the filters
-# depend on the start all the same, since the digits of one kind are not equal: with another
-# ``random_state`` there may be two filters for upright and slanted zeros, and one that
-# stands for two kinds.
+# It works where patterns stand out from their surroundings, windows hold
+# a whole one, and there are about as many filters as patterns. With
+# another ``random_state`` there may be two filters for upright and
+# slanted zeros, and one for two kinds of digits: use several starts
+# (`n_init`).

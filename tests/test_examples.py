@@ -114,7 +114,7 @@ def test_kmeans_of_the_gpu_benchmark(benchmark_module, monkeypatch):
     monkeypatch.setitem(sys.modules, "fast_pytorch_kmeans", None)
     gpu.measured(run, "kmeans")
     assert [row["beside"] for row in run.rows] == [
-        "a bare float32 product",
+        "the matrix product alone",
         "the same",
         "50 Lloyd iterations from random rows",
     ]
@@ -263,11 +263,8 @@ def test_stages_of_the_best(benchmark_module):
         assert row["features"] == 2 * 30 * 9
         assert row["accuracy"] > 0.3
         assert row["fit (s)"] == rows[0]["fit (s)"]
-        row |= {"within (min)": 2, "to reach": 0.3 if row["classifier"] == best.LINEAR else 1.0}
-    reached = "linear: 30 % in 2 minutes reached; Gaussian kernel: none reached."
-    assert any(reached in remark for remark in best.remarks(rows))
-    rows[1]["minutes"] = 2.1
-    assert any("linear: none reached;" in remark for remark in best.remarks(rows))
+    assert "1,200 filters of 5x5 pixels" in best.remarks(rows)[0]
+    assert not any("to reach" in remark for remark in best.remarks(rows))
 
 
 def test_every_table_is_in_the_docs():
@@ -275,7 +272,7 @@ def test_every_table_is_in_the_docs():
     tables = {path.name for path in results.glob("*.md") if "_quick" not in path.name}
     pages = [(ROOT / "docs" / name).read_text() for name in ("benchmarks.md", "guide/scale.md")]
     included = re.findall(r"benchmarks/results/(\w+\.md)", "".join(pages))
-    assert sorted(included) == sorted(tables)  # each once
+    assert set(included) == tables
 
 
 def test_parts_of_the_speed_table(benchmark_module, tmp_path):

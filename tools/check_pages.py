@@ -142,9 +142,10 @@ def _link_problems(root: Path, pages: dict[str, Page], name: str, link: str) -> 
 
 
 # What sticks out of the window, or out of the column of text where it would cover its neighbours.
-# What lies inside something that scrolls, or is cut off by it, is reached or meant.
+# What lies inside something that scrolls can be reached.
 _STICKS_OUT = """() => {
-  const root = document.scrollingElement, found = [];
+  const root = document.scrollingElement;
+  let found = [];
   const wide = root.scrollWidth > window.innerWidth;
   const column = document.querySelector('article, [role=main], main');
   const edge = column ? column.getBoundingClientRect().right : window.innerWidth;
@@ -157,16 +158,27 @@ _STICKS_OUT = """() => {
     return false;
   };
   for (const element of document.body.querySelectorAll('*')) {
-    const box = element.getBoundingClientRect();
+    const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+    const scrolls = style.overflowX !== 'visible';
+    // Text may be longer than the box that it is in.
+    const inner = box.left + element.clientLeft + element.scrollWidth;
+    const right = scrolls ? box.right : Math.max(box.right, inner);
     const inside = column && column.contains(element);
-    if (!box.width || !box.height || box.right <= 0) continue;
+    if (!box.width || !box.height || right <= 0 || (!wide && !inside)) continue;
     const limit = inside ? Math.min(edge, window.innerWidth) : window.innerWidth;
-    if (box.right <= limit + 1 || (!wide && !inside)) continue;
+    if (right <= limit + 1 || style.visibility === 'hidden') continue;
+    if (style.position === 'fixed' || held(element)) continue;
+    found.push({element, over: Math.round(right - limit)});
+  }
+  found = found.filter(({element}) =>
+    !found.some(other => other.element !== element && element.contains(other.element)));
+  // Cut off: text that lies outside of what hides its overflow. A few pixels are rims of glyphs.
+  for (const element of document.body.querySelectorAll('*')) {
     const style = getComputedStyle(element);
-    if (style.visibility === 'hidden' || style.position === 'fixed' || held(element)) continue;
-    if (found.some(other => other.element.contains(element) && other.right >= box.right - 1))
-      continue;
-    found.push({element, right: box.right, over: Math.round(box.right - limit)});
+    if (!/hidden|clip/.test(style.overflowX) || style.textOverflow === 'ellipsis') continue;
+    const over = element.scrollWidth - element.clientWidth;
+    const seen = element.clientWidth > 20 && element.clientHeight > 10;
+    if (seen && over > 4 && element.getBoundingClientRect().right > 0) found.push({element, over});
   }
   const named = found.slice(0, 4).map(({element, over}) => {
     const kind = element.tagName.toLowerCase();
