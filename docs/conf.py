@@ -1,7 +1,10 @@
 """Sphinx settings: `make docs` builds the pages with warnings as errors, without a network."""
 
+import re
 import sys
 from pathlib import Path
+
+from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_kmfeat
 
@@ -54,12 +57,17 @@ numpydoc_xref_aliases = outside.TYPES | names.public_names()
 intersphinx_mapping = outside.mapping(HERE / "inventories", HERE / "_build" / "inventories")
 intersphinx_disabled_reftypes = ["std:doc"]
 
+# The gallery is in the order of the links of its header.
+HEADER = (HERE.parent / "examples" / "GALLERY_HEADER.rst").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"auto_examples_(plot_\w+\.py)", HEADER)
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"^(?!plot_)",  # demo.py is no page
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": ExplicitOrder([*EXAMPLES, "*"]),
+    "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
     "ignore_repr_types": r"Display|matplotlib",  # what they draw is on the page
