@@ -5,6 +5,7 @@ from collections.abc import Iterator, KeysView, Mapping, Set, ValuesView
 from typing import Any
 
 from PIL.Image import Image
+from scipy.sparse import issparse
 from torch.utils.data import DataLoader, IterableDataset
 
 from .image_files import PATHS
@@ -53,7 +54,7 @@ def _advice(X):
         return "give its Dataset, X.dataset; it is read a batch at a time anyway"
     if isinstance(X, IterableDataset):
         return "images are read more than once and by number: give a map-style Dataset, or a list"
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not issparse(X):  # SciPy's dok_array is a dict
         return "give one of its values, X['images'] or the like" + _keys(X)
     if isinstance(X, KeysView | ValuesView):
         return "use list(X)"
