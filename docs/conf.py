@@ -62,6 +62,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_memory": False,
+    "ignore_repr_types": r"Display|matplotlib",  # what they draw is on the page
     "write_computation_times": False,  # that page takes scripts from the network
     "backreferences_dir": "generated/examples_using",
     "doc_module": ("sklearn_kmfeat",),

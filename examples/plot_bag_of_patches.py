@@ -45,7 +45,7 @@ print(f"{len(patches):,} patches of {patches.shape[1]} pixels")
 rng = np.random.RandomState(0)
 shown = rng.choice(len(patches), 50, replace=False)
 display = FilterDisplay(patches[shown].reshape(-1, 6, 6)).plot(
-    normalize="all"
+    n_cols=10, normalize="all"
 )
 display.ax_.set_title("Random patches")
 plt.show()

@@ -67,7 +67,7 @@ redundancy = {
     for name, learner in learners.items()
 }
 
-fig, axes = plt.subplots(2, 1, figsize=(6.4, 7.6), layout="constrained")
+fig, axes = plt.subplots(2, 1, figsize=(6.4, 5.8), layout="constrained")
 for ax, (name, learner) in zip(axes, learners.items(), strict=True):
     order = np.argsort(-redundancy[name])
     display = FilterDisplay(learner.filters_[order])
@@ -99,7 +99,7 @@ plt.show()
 #
 # With whitening and with the contrast of whole images, as above. When
 # every patch is brought to the same contrast, weak and strong edges
-# count alike, and the difference is smaller. Without whitening the
+# count alike, and there is hardly a difference. Without whitening the
 # largest response of a window is mostly that of the same few coarse
 # edges: keep whitening on.
 

@@ -8,9 +8,9 @@ no label in the fit: two clusters that are right for two photographs in
 three, also for photographs that the network has not seen. By chance it
 would be one in two.
 
-The fit takes about half an hour on one core, so this page reads the
-result of a stored run. ``tools/run_cats_and_dogs.py`` in the repository
-made it, and makes it again.
+The fit takes 30 to 45 minutes on one core, so this page reads the
+result of a stored run, ``examples/data/cats_and_dogs.npz`` in the
+repository. ``tools/run_cats_and_dogs.py`` made it, and makes it again.
 """
 
 # %%

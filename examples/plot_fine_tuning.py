@@ -67,7 +67,7 @@ classifier = LogisticRegression(max_iter=1000).fit(
 )
 stack = make_pipeline(*features, classifier)
 before = stack.score(test, y_test)
-print(f"The stack, before fine-tuning: {before:.1%}")
+print(f"before fine-tuning: {before:.1%}")
 
 # %%
 # One network
@@ -171,14 +171,14 @@ for name, curve in curves.items():
     ax.annotate(
         f"{curve[-1]:.1%}",
         (20.4, curve[-1]),
-        va="center",
+        va="bottom",
         color=line.get_color(),
     )
 ax.axhline(
     before,
     color="grey",
     linestyle="--",
-    label="the stack before fine-tuning",
+    label="before fine-tuning",
 )
 ax.set(
     xlabel="epochs",
@@ -194,7 +194,7 @@ for name, curve in curves.items():
     print(f"from {name}: {curve[0]:.1%} before, {curve[-1]:.1%} after")
 
 # %%
-# From the learned filters, fine-tuning removes more than a quarter of
-# the errors. The network with random weights needs half of the training
-# to get where the pipeline was before, and stays behind. With another
-# choice of two hundred labels these figures change by a point or two.
+# From the learned filters, fine-tuning removes about a quarter of the
+# errors. The network with random weights ends where the pipeline was
+# before any fine-tuning. With another choice of two hundred labels these
+# figures change by a point or two.

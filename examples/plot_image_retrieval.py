@@ -93,8 +93,8 @@ def framed(image, right=True):
     return tile
 
 
-fig, axes = plt.subplots(2, 1, figsize=(5, 11), layout="constrained")
-for ax, name in zip(axes, ("pixels", "learned space"), strict=True):
+for name in ("pixels", "learned space"):
+    fig, ax = plt.subplots(figsize=(5, 5.6), layout="constrained")
     tiles = []
     for query in chosen:
         tiles += [framed(queries[query]), np.ones((34, 34, 3))]
@@ -136,3 +136,5 @@ ax.set(
 )
 ax.legend()
 plt.show()
+
+# sphinx_gallery_thumbnail_number = 2

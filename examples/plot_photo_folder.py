@@ -115,7 +115,8 @@ plt.show()
 # A map: similar photographs are near each other. The colour of a frame
 # is the cluster.
 
-EmbeddingDisplay.from_estimator(model, photos)
+fig, ax = plt.subplots(figsize=(7, 6.6), layout="constrained")
+EmbeddingDisplay.from_estimator(model, photos, ax=ax)
 plt.show()
 
 # %%
@@ -159,4 +160,4 @@ print(
     )
 )
 
-# sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_thumbnail_number = 1

@@ -84,19 +84,20 @@ learners = {
     "k-means": KMeansFilterLearner(
         algorithm="spherical", n_patches=1000, **shared
     ),
-    "convolutional, one iteration": ConvKMeans(
+    "convolutional, 1 iteration": ConvKMeans(
         max_iter=1, **windows, **shared
     ),
     "convolutional k-means": ConvKMeans(
         max_iter=30, **windows, **shared
     ),
 }
-fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.7), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.5), layout="constrained")
+fig.get_layout_engine().set(wspace=0.12)
 for ax, (name, learner) in zip(axes, learners.items(), strict=True):
     FilterDisplay(learner.fit(page[None]).filters_).plot(
         ax=ax, n_cols=2
     )
-    ax.set_title(name)
+    ax.set_title("\n".join(name.split(" ", 1)), fontsize=10)
 plt.show()
 
 # %%

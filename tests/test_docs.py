@@ -15,6 +15,7 @@ PAGES = [
     *sorted(DOCS.glob("*.md")),
     *sorted((DOCS / "guide").iterdir()),
     ROOT / "README.md",
+    ROOT / "benchmarks" / "results" / "headlines.md",  # part of docs/benchmarks.md
 ]
 REPOSITORY = "https://github.com/sklearn-kmfeat/sklearn-kmfeat/blob/main/"
 RAW = "https://raw.githubusercontent.com/sklearn-kmfeat/sklearn-kmfeat/main/"

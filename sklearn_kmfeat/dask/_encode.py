@@ -126,8 +126,7 @@ def _mapped(estimator, X, method):
         return _drawn(estimator, value, X, made[:0])
     lengths = tuple(len(made) * length for length in X.chunks[0])
     return X.map_blocks(
-        _of_block,
-        token=method,
+        encoded_block,
         estimator=value,
         method=method,
         empty=made[:0],
@@ -153,7 +152,7 @@ def _drawn(extractor, value, X, empty):
     return da.concatenate(blocks)
 
 
-def _of_block(block, estimator, method, empty, block_info):
+def encoded_block(block, estimator, method, empty, block_info):
     if not len(block):
         return empty
     start = block_info[0]["array-location"][0][0]
