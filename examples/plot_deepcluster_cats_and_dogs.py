@@ -9,7 +9,7 @@ clusters that are right for two photographs in three, also for
 photographs that the network has not seen. By chance it would be one in
 two.
 
-The fit takes 30 to 45 minutes on one core, so this page reads the
+The fit takes half an hour or more on one core, so this page reads the
 result of a stored run. ``tools/run_cats_and_dogs.py`` in the repository
 made it, and makes it again.
 """
@@ -154,9 +154,8 @@ for n_clusters in (2, 20, 100):
     )
 
 # %%
-# This is one run, with one seed, on a core that had other work as well.
-# :doc:`/benchmarks` has the means of three seeds, and the time on a core
-# of its own.
+# This is one run, with one seed, and its time is that on a busy core.
+# :doc:`/benchmarks` has the means of three seeds, and their time.
 
 # %%
 # Right and wrong
