@@ -205,8 +205,7 @@ for name, curve in curves.items():
 #
 # Twenty epochs with two hundred digits change the filters only a little.
 # Learned filters are still edges and strokes, and those from random
-# weights still look random: so few labels are not enough to learn
-# filters.
+# weights still look random.
 
 from sklearn_kmfeat.displays import FilterDisplay
 
