@@ -160,7 +160,7 @@ def draw_speed(results):
     rows = speeds(results)
     figure, axis = _rows(len(rows), "How many times as fast as other programs")
     axis.set_xscale("log")
-    axis.set_xlim(0.024, 230)
+    axis.set_xlim(0.017, 230)
     axis.set_xticks([0.1, 1, 10, 100], ["0.1 ×", "equal", "10 ×", "100 ×"])
     axis.xaxis.set_minor_locator(NullLocator())
     for y, (work, beside, ratio) in enumerate(rows):
