@@ -213,7 +213,8 @@ def remarks(rates):
         f"{CLUSTERS:,} clusters of {CLUSTERED} values. In whole jobs, images are read and "
         "decoded anew each time, while others are computed: the slower of the two counts. Machines "
         f"exchange gradients in a ring, which takes {duration(exchange_of_gradients())} of an "
-        "epoch; what GPUs of one machine exchange, random views and the final clusters are not counted.",
+        "epoch; what GPUs of one machine exchange, random views and the final clusters are not "
+        "counted.",
         "The slowest stage: "
         + ", ".join(f"{stage} ({place})" for place, stage in slowest.items())
         + ".",
