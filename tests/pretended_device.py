@@ -395,6 +395,8 @@ def pretended(kind: str = "cuda") -> Iterator[PretendedDevice]:
     patches = [
         mock.patch.multiple(torch.cuda, **cuda),
         mock.patch.object(torch.backends.mps, "is_available", return_value=kind == "mps"),
+        # Autocast asks it there (torch 2.9).
+        mock.patch.object(torch.backends.mps, "is_macos_or_newer", return_value=kind == "mps"),
         # Optimisers ask whether it records a graph.
         mock.patch.object(torch.accelerator, "current_accelerator", return_value=None),
         mock.patch.object(torch, "Generator", Generator),

@@ -204,7 +204,7 @@ def encode_pooled(images: torch.Tensor, code: PatchCode, pooling: Pooling) -> to
 def affinity_maps(images: torch.Tensor, code: PatchCode) -> torch.Tensor:
     """Affinities at every location, all at once, (n, H', W', K)."""
     values = affinities(prepared_columns(_seen(images, code), code), code)
-    return values.view(-1, *_map_size(images, code), code.n_codes)
+    return values.view(-1, *_map_size(images, code), values.shape[1])
 
 
 def encode_strips(
@@ -388,7 +388,7 @@ def affinities(
     matrix, rounded = code.projection.matrix, code.projection.rounded
     locations_first = code.locations_first
     if locations_first is None:
-        locations_first = code.n_codes >= _MANY_FILTERS
+        locations_first = matrix.shape[0] >= _MANY_FILTERS
     if rounded is not None:
         return _rounded_affinities(columns, matrix, rounded, locations_first, workspace)
     memory = None if workspace is None else workspace.values
