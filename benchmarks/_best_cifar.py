@@ -61,11 +61,11 @@ def remarks(rows):
     windows = ", ".join(f"{window} for {size}" for size, window in WINDOWS.items())
     return [
         '"5: 1200" means 1,200 filters of 5x5 pixels: a KMeansFilterLearner for each patch size '
-        f"({common}; pool_size and pool_stride by patch size: {windows}), whose features stand "
-        "beside each other.",
+        f"({common}; pool_size and pool_stride by patch size: {windows}), whose features are "
+        "concatenated.",
         "The classifier is a ridge on standardised square roots, linear or with a Gaussian kernel; "
         "its penalty is chosen on a fifth or a tenth of the training images.",
-        "Minutes are those of the clock and include everything: dictionaries, the features of all "
+        "Minutes are wall-clock time and include everything: dictionaries, the features of all "
         "60,000 images, and the choice of the penalty.",
     ]
 

@@ -120,5 +120,7 @@ def _seconds(call):
 def _order(what, names, values):
     """A sentence: values in the order of their names, and whether they grow in it."""
     pairs = zip(names, values, strict=True)
-    text = ", ".join(f"{name} {100 * value:.1f} %" for name, value in pairs)
-    return f"{what}{'' if all(np.diff(values) > 0) else ': NOT HERE'}: {text}."
+    text = "; ".join(f"{name}: {100 * value:.1f} %" for name, value in pairs)
+    return (
+        f"{what}{'' if all(np.diff(values) > 0) else ' (NOT HERE)'}. {text[0].upper() + text[1:]}."
+    )

@@ -100,7 +100,8 @@ def bench_cluster(quick):
         f"kd.fit of {2 * n_rows:,} patches and 400 filters, from 10,000 images in blocks of 3 MB: "
         f"the larger of two workers held {memory / 2**20:.0f} MiB at most, "
         f"{memory / share:.1f} times its share of the patches.",
-        f"Times that each block is computed: {'; '.join(f'{k} {n}' for k, n in counts.items())}.",
+        "How many times each block of the dask array is computed: "
+        f"{'; '.join(f'{n} ({k})' for k, n in counts.items())}.",
     ]
 
 

@@ -88,8 +88,8 @@ def remarks(rows):
         lines.append(
             f"{'With' if whitened == 'yes' else 'Without'} whitening, convolutional filters are "
             "more accurate, by more than a standard deviation over the seeds, with "
-            f"{_listed(better)} filters and less accurate with {_listed(worse)}; they are less "
-            f"redundant with {_listed(less)}. {_equal(own)}"
+            f"{_listed(better)}, and less accurate with {_listed(worse)}; they are less redundant "
+            f"with {_listed(less)}. {_equal(own)}"
         )
     return [
         *lines,
@@ -111,7 +111,7 @@ def _clearly(row, sign):
 
 
 def _listed(numbers):
-    return ", ".join(numbers) or "none"
+    return f"{', '.join(numbers)} filters" if numbers else "no number of filters"
 
 
 def _equal(rows):
@@ -121,4 +121,4 @@ def _equal(rows):
     accuracies = np.maximum.accumulate([row["k-means"] for row in rows])
     equal = np.exp(np.interp(conv, accuracies, sizes))
     about = "at least" if conv > accuracies[-1] else "at most" if conv < accuracies[0] else "about"
-    return f"96 convolutional filters are worth {about} {equal:.0f} of k-means."
+    return f"96 convolutional filters are as accurate as {about} {equal:.0f} of k-means."

@@ -127,7 +127,7 @@ def remarks(rows):
     return [
         "Published figures are those of convolutional k-means of several layers (Dundar, Jin & "
         "Culurciello 2015). "
-        + (f"Not reached: {'; '.join(missed)}." if missed else "No error here is above them."),
+        + (f"Not reached: {'; '.join(missed)}." if missed else "No error here exceeds them."),
         f"The dictionaries have {COMMON['n_filters']} filters of 6x6, 8x8 and 10x10 pixels each. "
         "They and the principal components are learned from all training images without labels; a "
         "support vector machine learns from the labelled ones.",

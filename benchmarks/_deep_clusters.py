@@ -74,9 +74,9 @@ def remarks(rows):
     return [
         f"Clusters of 10,000 digits have a purity of {100 * digits['result']:.1f} % after "
         f"{digits['cpu']:.0f} s on one thread, where k-means of the pixels has 57 %.",
-        "For cats and dogs chance is 50 %. The published figures are those of a report on "
-        "DeepCluster with the same images. For the test accuracy, each cluster stands for the "
-        "class of most of its training images (ClusterClassifier).",
+        "For cats and dogs chance is 50 %. The published figures are those of a report, not a "
+        "paper, on DeepCluster with the same images. For the test accuracy, each cluster stands "
+        "for the class of most of its training images (ClusterClassifier).",
         f"Training takes {EPOCHS['digits']} epochs for digits and {EPOCHS['pets']} for cats and "
         "dogs. These have views in other colours, a first layer of 96 filters by k-means, two "
         "classifiers of 100 pseudo-labels, a learning rate that falls as half a cosine, and "
@@ -84,7 +84,7 @@ def remarks(rows):
         "20 and 100 clusters are made from its checkpoint.",
         "The network for cats and dogs was chosen by how well it separates the other eight classes "
         "of CIFAR-10. The space of the final clusters, six components of the projection, was "
-        "chosen with the purity of shorter runs in view.",
+        "chosen after the purity of shorter runs was seen.",
         "NMI of epochs is that between the clusters of successive epochs, at the second epoch and "
         "at the last. Processor time is that of one fit on one thread, without the filters.",
     ]

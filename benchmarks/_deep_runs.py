@@ -62,8 +62,9 @@ def remarks(rows):
         for what, words in (("kept", "the run that is kept"), ("vote", "the vote of all five")):
             gains = [100 * (row[what] - row["mean"]) for row in rows if row["of"] == of]
             sentences.append(
-                f"{of}: {words} differs from the mean of the runs by {np.mean(gains):+.1f} points "
-                f"on average, and by {min(gains):+.1f} points at the least."
+                f"{of}: the accuracy of {words}, minus the mean of the five runs, is "
+                f"{np.mean(gains):+.1f} points on average over the rows, and {min(gains):+.1f} "
+                "points in the worst row."
             )
     return [
         *sentences,

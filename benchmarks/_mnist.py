@@ -94,7 +94,7 @@ def remarks(rows):
         "purity at K=10 was between 92 and 97 %.",
         "Agreement of seeds is the mean adjusted Rand index between the clusterings of different "
         "seeds, each with a dictionary of its own. It needs no labels and shows how much a "
-        "clustering depends on its seed, but it is no way to choose between rows: "
+        "clustering depends on its seed, but do not choose between rows by it: "
         f"{_not_a_choice(rows)}.",
         "The linear classifiers have 200 words or 600 filters of 10x10 pixels and are a ridge on "
         "the standardised square roots of the features, with a penalty chosen on the last sixth of "

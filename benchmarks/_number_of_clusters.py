@@ -45,9 +45,9 @@ def remarks(rows):
         f"classes, and on {sum(d <= 1 for d in apart)} it differs from it by one at most.",
         "Agreement is the mean adjusted Rand index between the runs, at the chosen number and at "
         "that of the classes; each member of the recipe has two runs, from one seed.",
-        "That the beginning of a curve does not count as a peak was decided with these figures in "
-        "view.",
-        "Classes are what people sort by, and images may fall into other groups. If the agreement "
+        "The rule that the beginning of a curve does not count as a peak was made after these "
+        "figures were seen.",
+        "The classes are one way to sort the images; there may be others. If the agreement "
         "is low even at the chosen number, that number means little.",
     ]
 

@@ -203,16 +203,18 @@ def remarks(rates):
         name: max(found, key=lambda row: row[place])["stage"] for place, name in names.items()
     }
     return [
-        f"{n} cores: computed from the measured rates. {CORES} cores: those of as many more cores "
-        f"of the kind, times {OF_CORES}. {MACHINES} of a kind: times {MACHINES * OF_MACHINES:g}, "
-        f"and for k-means over machines {OVERHEAD:g} s of an iteration and its centres {TRIPS} "
-        f"times through a network of {NETWORK * 8 / 1e9:g} Gbit/s for each machine.",
+        f"{n} cores: computed from the measured rates. {CORES} cores: these rates times "
+        f"{CORES / n:g}, times {OF_CORES}. {MACHINES} machines or GPUs: {MACHINES * OF_MACHINES:g} "
+        f"times the rate of one; k-means over machines takes {OVERHEAD:g} s more for each "
+        f"iteration, and the centers go {TRIPS} times for each machine through a network of "
+        f"{NETWORK * 8 / 1e9:g} Gbit/s.",
         gpu,
         f"Patches of 6x6x3, {FILTERS} filters, {ITERATIONS} iterations of k-means; ResNet-18, "
-        f"{CLUSTERS:,} clusters of {CLUSTERED} values. Whole jobs read images beside computing, "
-        "so that the slower one counts, and decode them anew each time. Machines exchange "
-        f"gradients in a ring, which takes {duration(exchange_of_gradients())} of an epoch; what "
-        "GPUs of one machine exchange, random views and the final clusters are not counted.",
+        f"{CLUSTERS:,} clusters of {CLUSTERED} values. In whole jobs, images are read and "
+        "decoded anew each time, while others are computed: the slower of the two counts. Machines "
+        f"exchange gradients in a ring, which takes {duration(exchange_of_gradients())} of an "
+        "epoch; what GPUs of one machine exchange, random views and the final clusters are not "
+        "counted.",
         "The slowest stage: "
         + ", ".join(f"{stage} ({place})" for place, stage in slowest.items())
         + ".",

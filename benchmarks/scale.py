@@ -92,8 +92,8 @@ def growth_remarks(rows, many):
             for n in growth.THREADS
         ]
         sentences.append(
-            f"Seconds grow with the number of {size} to the power of: {', '.join(slopes)}, between "
-            "the largest three sizes."
+            f"Seconds grow as a power of the number of {size}; its exponents between the largest "
+            f"three sizes are: {', '.join(slopes)}."
         )
     if many:
         found = ", ".join(f"{row['fit (MiB)']} MiB for {row['images']:,}" for row in many)
@@ -103,8 +103,8 @@ def growth_remarks(rows, many):
         f"KMeansFilterLearner(n_patches={growth.N_PATCHES:,}, stride={growth.STRIDE}, "
         f"max_iter={growth.MAX_ITER}), 2x2 sums; 1,000 images of 32 pixels have only "
         f"{1000 * ((32 - 6) // growth.STRIDE + 1) ** 2:,} patches. uint8 images from zarr, in "
-        f"chunks of {growth.CHUNK_BYTES // 2**20} MiB. MiB: the largest memory of the process "
-        "during the call beyond that before it and the features.",
+        f"chunks of {growth.CHUNK_BYTES // 2**20} MiB. MiB: the peak memory of the process "
+        "during the call, less its memory before the call and that of the features.",
     ]
 
 

@@ -113,7 +113,8 @@ def bench_conv(quick):
     ], [
         f"Convolutional step: windows of {origin}; the matrix product alone is that of all their "
         "patches with the filters, tile by tile into the same memory. The loop in NumPy ran on "
-        f"{n_plain} windows, its time is scaled; {same:.2%} of its choices are ours.",
+        f"{n_plain:,} windows and its time is scaled; both choose the same patch in "
+        f"{100 * same:.4g} % of the windows.",
     ]
 
 
@@ -223,9 +224,10 @@ def bench_bag(quick):
     moved = np.abs(counts[:n_plain] - plain).sum() / 2 / plain.sum()
     work = f"bags of {n_ours:,} digits, 6x6, 50 words"
     row = compared(work, "a loop over images: cdist, argsort, bincount", ">= 25", ours, theirs)
+    other = f"{100 * moved:.2g} % of the patches are" if moved else "no patch is"
     remark = (
-        f"The loop over images ran on {n_plain} digits, its time is scaled to {n_ours:,}; "
-        f"{moved:.1e} of the patches are counted for another word."
+        f"The loop over images ran on {n_plain} digits and its time is scaled to {n_ours:,}; "
+        f"{other} assigned differently."
     )
     return [row], [remark]
 

@@ -94,12 +94,12 @@ for low, high in zip(edges, [*edges[1:], 1.01], strict=True):
 # a person.
 
 order = np.argsort(-consensus.confidence_, kind="stable")
-fig, axes = plt.subplots(2, 1, figsize=(6.4, 4.6), layout="constrained")
+fig, axes = plt.subplots(2, 1, figsize=(4, 3.1), layout="constrained")
 for ax, chosen, title in (
-    (axes[0], order[:36], "Surest"),
-    (axes[1], order[-36:], "Least sure"),
+    (axes[0], order[:30], "Surest"),
+    (axes[1], order[-30:], "Least sure"),
 ):
-    FilterDisplay(images[chosen]).plot(ax=ax, n_cols=12)
+    FilterDisplay(images[chosen]).plot(ax=ax, n_cols=10)
     ax.set_title(title)
 plt.show()
 
@@ -162,4 +162,4 @@ print(
     }
 )
 
-# sphinx_gallery_thumbnail_number = 4
+# sphinx_gallery_thumbnail_number = 3

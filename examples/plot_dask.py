@@ -44,6 +44,9 @@ stored = zarr.create_array(
 )
 stored[:] = photos
 
+FilterDisplay(stored[:40] / 255).plot(n_cols=8, normalize=None)
+plt.show()
+
 # %%
 # Filters
 # -------
@@ -115,3 +118,5 @@ model = make_pipeline(
 predicted = kd.predict(model, test)
 print(predicted)
 print(f"accuracy: {np.mean(predicted.compute() == labels[1500:]):.1%}")
+
+# sphinx_gallery_thumbnail_number = 1

@@ -2,15 +2,16 @@
 Cluster 10,000 photographs of cats and dogs
 ===========================================
 
-Photographs are harder than digits. This page shows what deep clustering
-makes of the 10,000 cats and dogs of CIFAR-10, 32×32 pixels each, with
-no label in the fit: two clusters that are right for two photographs in
-three, also for photographs that the network has not seen. By chance it
-would be one in two.
+Photographs are harder than digits. This page shows what
+:class:`~sklearn_kmfeat.DeepClusterEstimator` makes of the 10,000 cats
+and dogs of CIFAR-10, 32×32 pixels each, with no label in the fit: two
+clusters that are right for two photographs in three, also for
+photographs that the network has not seen. By chance it would be one in
+two.
 
-The fit takes 30 to 45 minutes on one core, so this page reads the
-result of a stored run, ``examples/data/cats_and_dogs.npz`` in the
-repository. ``tools/run_cats_and_dogs.py`` made it, and makes it again.
+The fit takes half an hour or more on one core, so this page reads the
+result of a stored run. ``tools/run_cats_and_dogs.py`` in the repository
+made it, and makes it again.
 """
 
 # %%
@@ -44,6 +45,11 @@ settings = {
 # 20 and with 100 clusters. :class:`~sklearn_kmfeat.ClusterClassifier`
 # looks at the labels only after the fit, to give each cluster the name
 # of the animal that is more frequent in it.
+#
+# The file of the run does not come with the script or the notebook.
+# Download ``cats_and_dogs.npz`` from `examples/data
+# <https://github.com/sklearn-kmfeat/sklearn-kmfeat/tree/main/examples/data>`__
+# of the repository into a folder ``data`` beside them.
 
 from pathlib import Path
 
@@ -148,6 +154,10 @@ for n_clusters in (2, 20, 100):
     )
 
 # %%
+# This is one run, with one seed, and its time is that on a busy core.
+# :doc:`/benchmarks` has the means of three seeds, and their time.
+
+# %%
 # Right and wrong
 # ---------------
 #
@@ -182,9 +192,13 @@ history = json.loads(str(run["history"]))
 HistoryDisplay(history).plot(keys=["loss", "nmi"])
 plt.show()
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
-# With labels, a network does better on these photographs, and so does a
-# pretrained network as a source of features, if one is at hand for your
-# kind of images. Clusters are for images that nobody has labelled.
+# When to use something else
+# --------------------------
+#
+# For such photographs, of everyday things, a pretrained network is the
+# better choice, if you may use one: cluster its embeddings
+# (:ref:`pretrained` has the lines). :doc:`/guide/choosing` tells which
+# estimator suits which images.
+
+# sphinx_gallery_thumbnail_number = 1

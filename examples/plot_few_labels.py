@@ -43,7 +43,7 @@ def choose(n_labels, seed):
 ten = choose(10, seed=0)
 ten = ten[digits[ten].argsort()]
 
-fig, axes = plt.subplots(2, 5, figsize=(5, 2.6), layout="constrained")
+fig, axes = plt.subplots(2, 5, figsize=(4, 2.4), layout="constrained")
 for ax, image, digit in zip(
     axes.flat, images[ten], digits[ten], strict=True
 ):
@@ -208,4 +208,4 @@ model.fit(images[few], digits[few])
 score = model.score(images_test, digits_test)
 print(f"on the test images: {score:.3f}")
 
-# sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_thumbnail_number = 1

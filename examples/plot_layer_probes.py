@@ -81,7 +81,7 @@ accuracies = {
     for name, network in networks.items()
 }
 
-fig, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
+fig, ax = plt.subplots(figsize=(4.4, 3.1), layout="constrained")
 for (name, values), style in zip(
     accuracies.items(), ("o-", "s--"), strict=True
 ):

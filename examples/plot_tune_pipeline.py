@@ -79,7 +79,7 @@ import matplotlib.pyplot as plt
 means = search.cv_results_["mean_test_score"].reshape(-1, 2)
 errors = search.cv_results_["std_test_score"].reshape(-1, 2) / 3**0.5
 
-fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+fig, ax = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
 height = 0.38
 for column, name in enumerate(("mirror=False", "mirror=True")):
     ax.barh(
@@ -92,7 +92,7 @@ for column, name in enumerate(("mirror=False", "mirror=True")):
 ax.set_yticks(range(len(pooling)), list(pooling))
 ax.invert_yaxis()
 ax.set(xlabel="accuracy, cross-validation", xlim=(0.3, None))
-ax.legend(loc="upper right")
+ax.legend(loc="upper right", frameon=False)
 plt.show()
 
 # %%

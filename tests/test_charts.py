@@ -41,6 +41,13 @@ def test_sentences_are_those_of_the_stored_results(modules):
     assert all(f"/images/bench_{name}.png" in text for name in charts.CHARTS)
 
 
+def test_what_the_sentence_on_accuracy_claims(modules):
+    charts = modules["charts"]
+    *recipes, best = charts.accuracies(charts.read(RESULTS))
+    assert best[1] == charts.BEST
+    assert all(ours > published - 0.005 for _, _, ours, published in recipes)
+
+
 def test_a_row_of_a_table_is_one(modules):
     results = modules["charts"].read(RESULTS)
     assert results.row("clusters", set="letters")["classes"] == 10

@@ -106,6 +106,31 @@ def test_no_pages_is_an_error(check_pages, tmp_path, capsys):
     assert "build the pages first" in capsys.readouterr().err
 
 
+def test_no_such_page_is_an_error(check_pages, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("playwright")
+    monkeypatch.setattr(check_pages, "find_browser", lambda: "chromium")
+    write(tmp_path, index=page(""))
+    with pytest.raises(SystemExit):
+        check_pages.main([str(tmp_path), "--only", "gone/*"])
+    assert "no page is like 'gone/*'" in capsys.readouterr().err
+
+
+def test_a_thumbnail_has_to_show_the_example(check_pages, tmp_path):
+    """sphinx-gallery has two pictures of its own for examples without one."""
+    utils = pytest.importorskip("sphinx_gallery.utils")
+    assert check_pages.check_thumbnails(tmp_path) == []
+    images, stock = tmp_path / "_images", Path(utils.__file__).parent / "_static"
+    images.mkdir()
+    paths = [stock / "no_image.png", stock / "broken_example.png", ROOT / "docs/images/filters.png"]
+    for path in paths:
+        utils.scale_image(str(path), str(images / f"sphx_glr_{path.stem}_thumb.png"), 400, 280)
+    failures = [str(failure) for failure in check_pages.check_thumbnails(tmp_path)]
+    assert [text.split(" ")[1] for text in failures] == [
+        "sphx_glr_broken_example_thumb.png",
+        "sphx_glr_no_image_thumb.png",
+    ]
+
+
 def test_no_browser_is_an_error_that_tells_what_to_install(
     check_pages, tmp_path, capsys, monkeypatch
 ):
@@ -125,9 +150,9 @@ def run(check_pages, tmp_path, capsys):
     if check_pages.find_browser() is None:
         pytest.skip("no Chromium")
 
-    def run(**pages):
+    def run(*options, **pages):
         write(tmp_path, **pages)
-        status = check_pages.main([str(tmp_path)])
+        status = check_pages.main([str(tmp_path), *options])
         return status, capsys.readouterr().out.splitlines()
 
     return run
@@ -135,7 +160,7 @@ def run(check_pages, tmp_path, capsys):
 
 def test_a_good_page_passes(run):
     wide = '<div style="overflow-x: auto"><div style="width: 3000px">scrolls in itself</div></div>'
-    status, lines = run(index=page(wide))
+    status, lines = run("--only", "index*", index=page(wide))
     assert status == 0
     assert len(lines) == 1
     assert lines[0].startswith("1 pages at 400 and 1300 px, 0 links: no failures")
@@ -165,6 +190,12 @@ def test_what_only_a_browser_sees(run, tmp_path):
     assert lines[-1].startswith("1 pages at 400 and 1300 px")
 
 
+def test_pages_without_a_search_are_a_failure(run):
+    status, lines = run(index=page(""))
+    assert status == 1
+    assert lines[0] == "search.html: is not there"
+
+
 def test_search_that_finds_nothing(run):
     results = (
         "<div id='search-results'><p class='search-summary'></p><ul class='search'></ul></div>"
@@ -178,6 +209,8 @@ def test_search_that_finds_nothing(run):
     status, lines = run(index=page(""), search=page(results))
     assert status == 1
     assert lines[:-1] == [
+        "search.html: search for 'jpeg' does not find guide/images.html",
+        "search.html: search for 'onnx' does not find guide/saving.html",
         "search.html: search for 'onnx' finds gone.html: no file",
         "search.html: search for 'dask' finds nothing",
     ]

@@ -18,6 +18,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,12 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 WIDTHS = (400, 1300)
-SEARCHES = ("jpeg", "onnx", "dask")
+# What a reader may search for, and a page that has to be among the results.
+SEARCHES = {
+    "jpeg": "guide/images.html",
+    "onnx": "guide/saving.html",
+    "dask": "guide/many_machines.html",
+}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HEIGHT = 900
 
@@ -139,6 +145,28 @@ def _link_problems(root: Path, pages: dict[str, Page], name: str, link: str) -> 
         anchor = unquote(parts.fragment)
         if anchor not in pages[target].anchors | {"top"} and not anchor.startswith(":~:"):
             yield f"link {link!r} leads to no such place in {target}"
+
+
+def check_thumbnails(root: Path) -> list[Failure]:
+    """Pictures of examples that sphinx-gallery puts where an example draws nothing, or fails."""
+    thumbnails = sorted((root / "_images").glob("sphx_glr_*_thumb.png"))
+    if not thumbnails:
+        return []
+    from PIL import Image
+    from sphinx_gallery.utils import scale_image
+
+    failures = []
+    stock_folder = Path(importlib.util.find_spec("sphinx_gallery").origin).parent / "_static"
+    with tempfile.TemporaryDirectory() as folder:
+        for thumbnail in thumbnails:
+            picture = Image.open(thumbnail).convert("RGB")
+            for name in ("no_image.png", "broken_example.png"):
+                scaled = Path(folder) / name
+                scale_image(str(stock_folder / name), str(scaled), *picture.size)
+                if Image.open(scaled).convert("RGB").tobytes() == picture.tobytes():
+                    what = f"{thumbnail.name} is {name} of sphinx-gallery, not of the example"
+                    failures.append(Failure("auto_examples/index.html", None, what))
+    return failures
 
 
 # What sticks out of the window, or out of the column of text where it would cover its neighbours.
@@ -318,7 +346,7 @@ class Browser:
 
 
 def check_search(browser: Browser, root: Path) -> Iterator[Failure]:
-    for words in SEARCHES:
+    for words, expected in SEARCHES.items():
         try:
             found = browser.search(words)
         except Exception as error:  # of the browser: no answer in time
@@ -326,6 +354,8 @@ def check_search(browser: Browser, root: Path) -> Iterator[Failure]:
             continue
         if not found:
             yield Failure("search.html", None, f"search for {words!r} finds nothing")
+        elif expected not in found:
+            yield Failure("search.html", None, f"search for {words!r} does not find {expected}")
         for page in dict.fromkeys(found):
             if not (root / page).is_file():
                 yield Failure("search.html", None, f"search for {words!r} finds {page}: no file")
@@ -370,7 +400,7 @@ def _show_progress(done: int, of: int, name: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the built pages")
-    parser.add_argument("--only", metavar="PATTERN", default="*", help="such pages in the browser")
+    parser.add_argument("--only", metavar="PATTERN", help="only such pages in the browser")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="save a picture of each")
     options = parser.parse_args(arguments)
     root, start = options.folder.resolve(), time.monotonic()
@@ -388,8 +418,12 @@ def main(arguments: list[str] | None = None) -> int:
         options.pictures.mkdir(parents=True, exist_ok=True)
 
     pages = read_pages(root)
-    names = fnmatch.filter(pages, options.only)
-    failures = check_links(root, pages)
+    names = fnmatch.filter(pages, options.only or "*")
+    if not names:
+        parser.error(f"no page is like {options.only!r}: they are paths such as {min(pages)!r}")
+    failures = check_links(root, pages) + check_thumbnails(root)
+    if options.only is None and "search.html" not in names:
+        failures.append(Failure("search.html", None, "is not there"))
     failures += check_in_browser(root, names, browser_path, options.pictures, _show_progress)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)

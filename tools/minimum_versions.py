@@ -13,8 +13,8 @@ import tomllib
 from pathlib import Path
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-# name[extra,extra]>=version; the project's own extras stand without a version
-REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<extras>[\w,]+)\])?(>=(?P<version>[\d.]+))?")
+# name[extra,extra]>=version, or ~=; the project's own extras stand without a version
+REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<extras>[\w,]+)\])?([>~]=(?P<version>[\d.]+))?")
 
 
 def requirements(project, extras):

@@ -1,11 +1,14 @@
 """Single backticks: `KMeansFilterLearner` and `torch.nn.Module` are links, `n_init` is code.
 
 Links are the public names of this package, their methods (`BagOfPatches.transform`), and what the
-lists in docs/inventories hold of other projects.
+lists in docs/inventories hold of other projects: by full name, classes also by the last part of it
+(`GridSearchCV`) where only one has that.
 """
 
 import importlib
 import inspect
+import re
+from collections import Counter
 from pathlib import Path
 
 import outside
@@ -31,6 +34,23 @@ _NAMES = public_names()
 _OUTSIDE = outside.names(Path(__file__).parents[1] / "inventories")
 
 
+def short_names(full_names):
+    """The full name of each class, by its last part; none of functions, nor of what is ambiguous.
+
+    Words in code that are no classes, such as parameters, begin with a small letter.
+    """
+    found = {name.rpartition(".")[2]: name for name in full_names}
+    n_each = Counter(name.rpartition(".")[2] for name in full_names)
+    return {
+        short: name
+        for short, name in found.items()
+        if n_each[short] == 1 and "." in name and short[0].isupper() and len(short) > 1
+    }
+
+
+_SHORT = short_names(_OUTSIDE)
+
+
 def documented_properties():
     """For each public class the properties that its docstring lists: they get details."""
     found = {}
@@ -48,10 +68,11 @@ def documented_properties():
 
 
 def plain_signature(app, what, name, obj, options, signature, return_annotation):
-    """Python's own `index` and `count` have a signature in their text that is no Python."""
+    """A default that is a class is its name; `index` and `count` have text that is no Python."""
+    plain = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", signature or "")
     if getattr(obj, "__module__", "") == "collections.abc":
         return signature, ""
-    return None
+    return (plain, return_annotation) if plain != (signature or "") else None
 
 
 def target(text):
@@ -64,7 +85,7 @@ def target(text):
     first, _, method = plain.partition(".")
     if first in _NAMES:
         return f"{_NAMES[first]}.{method}" if method else _NAMES[first]
-    return None
+    return _SHORT.get(text.removesuffix("()"))
 
 
 def name_role(role, rawtext, text, lineno, inliner, options=None, content=()):

@@ -18,6 +18,9 @@ TYPES = {name: name for name in DEFAULT_LINKS} | {
     "AxesImage": "matplotlib.image.AxesImage",
     "Dataset": "torch.utils.data.Dataset",
     "torch.device": "torch.device",
+    "torch.nn.Module": "torch.nn.Module",
+    "nn.Module": "torch.nn.Module",
+    "torch.optim.SGD": "torch.optim.SGD",
     "Bunch": "sklearn.utils.Bunch",
 }
 

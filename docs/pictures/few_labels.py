@@ -10,9 +10,9 @@ PICTURE = ROOT / "docs" / "images" / "few_labels.png"
 NUMBERS = ("10", "100", "500", "1000")
 #: Rows of `benchmarks/results/few_labels.json`: name there, name here, colour.
 LINES = (
-    ("ClusterClassifier, 50 of neighbour means", "names for clusters", "#c4561b"),
-    ("network embedding, ridge CV", "deep clustering, ridge", "#1b6ac4"),
-    ("filters, ridge CV", "filters, ridge", "#2a8c57"),
+    ("ClusterClassifier, 50 of neighbour means", "ClusterClassifier", "#c4561b"),
+    ("network embedding, ridge CV", "DeepClusterEstimator, ridge", "#1b6ac4"),
+    ("filters, ridge CV", "KMeansFilterLearner, ridge", "#2a8c57"),
     ("pixels, ridge CV", "pixels, ridge", "0.45"),
 )
 

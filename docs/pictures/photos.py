@@ -28,8 +28,8 @@ def draw(path=PICTURE):
     with TemporaryDirectory() as folder:
         save_pieces(folder)
         photos = ImageFiles.from_folder(folder, size=64, on_error="skip")
-        clusterer = ConsensusClusterer(6, random_state=0).fit(photos)
-        display = ClusterGalleryDisplay.from_estimator(clusterer, photos, n_images=5)
+        model = ConsensusClusterer(6, random_state=0).fit(photos)
+        display = ClusterGalleryDisplay.from_estimator(model, photos, n_images=6)
         display.figure_.savefig(path, dpi=100)
 
 

@@ -118,8 +118,8 @@ class BagOfPatches(PatchDictionary):
 
     References
     ----------
-    G. Csurka, C. Dance, L. Fan, J. Willamowski, C. Bray, "Visual categorization with bags
-    of keypoints", ECCV workshop 2004.
+    .. [1] Csurka, Dance, Fan, Willamowski, Bray (2004). "Visual categorization with bags of
+       keypoints." ECCV workshop.
 
     Examples
     --------

@@ -125,10 +125,9 @@ class ChannelConnections(Versioned, BaseEstimator):
 
     References
     ----------
-    A. Coates, A. Y. Ng, "Selecting receptive fields in deep networks", NIPS 2011.
-
-    A. Dundar, J. Jin, E. Culurciello, "Convolutional clustering for unsupervised
-    learning", 2015, arXiv:1511.06241.
+    .. [1] Coates, Ng (2011). "Selecting receptive fields in deep networks." NIPS.
+    .. [2] Dundar, Jin, Culurciello (2015). "Convolutional clustering for unsupervised learning."
+       arXiv:1511.06241.
 
     Examples
     --------

@@ -44,8 +44,8 @@ class ContrastNormalizer(RowTransformer):
 
     References
     ----------
-    A. Coates, H. Lee, A. Y. Ng, "An analysis of single-layer networks in unsupervised
-    feature learning", AISTATS 2011.
+    .. [1] Coates, Lee, Ng (2011). "An analysis of single-layer networks in unsupervised feature
+       learning." AISTATS.
 
     Examples
     --------

@@ -196,12 +196,10 @@ class ConvKMeans(PatchDictionary):
 
     References
     ----------
-    A. Dundar, J. Jin, E. Culurciello, "Convolutional clustering for unsupervised learning",
-    2015, algorithm 1.
-
-    D. Arthur, S. Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
-
-    A. Coates, A. Y. Ng, "Selecting receptive fields in deep networks", NIPS 2011.
+    .. [1] Dundar, Jin, Culurciello (2015). "Convolutional clustering for unsupervised learning."
+       arXiv:1511.06241, algorithm 1.
+    .. [2] Arthur, Vassilvitskii (2007). "k-means++: the advantages of careful seeding." SODA.
+    .. [3] Coates, Ng (2011). "Selecting receptive fields in deep networks." NIPS.
 
     Examples
     --------

@@ -61,8 +61,8 @@ class ZCAWhitener(RowTransformer):
 
     References
     ----------
-    A. J. Bell, T. J. Sejnowski, "The 'independent components' of natural scenes are edge
-    filters", Vision Research 1997.
+    .. [1] Bell, Sejnowski (1997). "The 'independent components' of natural scenes are edge
+       filters." Vision Research.
 
     Examples
     --------

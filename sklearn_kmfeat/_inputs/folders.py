@@ -71,8 +71,16 @@ def images_below(root: str) -> list[str]:
     return sorted(found, key=lambda path: Path(path).parts)
 
 
+def decoded_formats() -> list[str]:
+    """Names of the formats that Pillow decodes by itself.
+
+    A file is what its content says, whatever its name: EPS would start Ghostscript.
+    """
+    Image.init()
+    return [kind for kind in Image.OPEN if kind not in _NOT_DECODED]
+
+
 def _endings():
     """Ends of the names of files that Pillow can decode."""
-    Image.init()
-    kinds = Image.registered_extensions()
-    return {end for end, kind in kinds.items() if kind in Image.OPEN and kind not in _NOT_DECODED}
+    kinds = decoded_formats()
+    return {end for end, kind in Image.registered_extensions().items() if kind in kinds}

@@ -12,7 +12,7 @@ from PIL import Image
 from .._utils.ahead import done_ahead
 from .._utils.warn import warn
 from .decoding import Header, PixelFormat, decoded, scaled_size
-from .folders import images_below
+from .folders import decoded_formats, images_below
 from .items import items_of
 
 #: What paths are made of.
@@ -333,7 +333,7 @@ def _header(path, here):
 def _opened(path, here):
     """The opened file; nothing is decoded."""
     try:
-        return Image.open(os.path.join(here, path))
+        return Image.open(os.path.join(here, path), formats=decoded_formats())
     except (FileNotFoundError, PermissionError):
         raise
     except IsADirectoryError as error:

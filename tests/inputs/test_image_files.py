@@ -310,3 +310,11 @@ def test_repr(folder):
     files = ImageFiles.from_folder(folder, size=64)
     assert repr(files) == "ImageFiles(12 files, mode='auto', size=64, dtype=None)"
     assert repr(files[:1]).startswith("ImageFiles(1 file,")
+
+
+def test_a_file_that_needs_another_program_is_not_read(tmp_path):
+    """Whatever its name: Pillow would start Ghostscript for the content of this one."""
+    path = tmp_path / "image.jpg"
+    Image.new("L", (4, 4)).save(path, format="EPS")
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        ImageFiles([path]).headers  # noqa: B018
