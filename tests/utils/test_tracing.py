@@ -9,6 +9,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.trace:FutureWarning")
 class Watch(torch.nn.Module):
     """Notes what the helpers say while it runs."""
 
+    def __init__(self):
+        super().__init__()
+        self.seen = None
+
     def forward(self, x):
         self.seen = is_traced(), type(static_size(x, 1)), static_size(x, -1)
         return x * constant([1, 2, 3], x)
