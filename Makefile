@@ -34,7 +34,7 @@ test: install
 
 # The lowest versions that pyproject.toml declares, in an environment of their own. The warnings of
 # these old packages are ignored one by one; those about this one are errors as ever.
-test-minimum: BIN := .venv-minimum/bin
+test-minimum .venv-minimum/.installed-test: BIN := .venv-minimum/bin
 test-minimum: .venv-minimum/.installed-test
 	$(PYTEST) @tests/minimum_warnings.txt
 
