@@ -13,20 +13,14 @@ from pathlib import Path
 import matplotlib as mpl
 
 mpl.use("agg")
+from _chart_axes import BLUE, DARK, FONT, GREY, ORANGE, TITLE, WIDTH, rows_axis, words
+from _memory_chart import draw_memory, memory_sentence
 from _report import RESULTS
 from _tables import duration
 from matplotlib import pyplot as plt
-from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 from matplotlib.ticker import NullLocator
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-#: Blue and orange differ for all kinds of colour vision, and in lightness.
-BLUE, ORANGE, GREY, DARK = "#1b6ac4", "#d9731a", "#b4b9c0", "#30343a"
-#: Inches; at 360 pixels a point is still a pixel.
-WIDTH, ROW = 5.0, 0.44
-FONT = {"font.size": 9, "text.color": DARK}
-TITLE = {"fontsize": 10.5, "fontweight": "bold", "x": 0.01, "ha": "left"}
-
 #: Row of the chart: the work, what it is compared with, and how the row of the table begins.
 SPEED = [
     (
@@ -158,7 +152,7 @@ def speeds(results):
 def draw_speed(results):
     """Bars to the right where this library is faster, to the left where the other one is."""
     rows = speeds(results)
-    figure, axis = _rows(len(rows), "How many times as fast as other programs")
+    figure, axis = rows_axis(len(rows), "How many times as fast as other programs")
     axis.set_xscale("log")
     axis.set_xlim(0.017, 230)
     axis.set_xticks([0.1, 1, 10, 100], ["0.1 ×", "equal", "10 ×", "100 ×"])
@@ -167,7 +161,7 @@ def draw_speed(results):
         faster = ratio >= 1
         axis.barh(y, ratio - 1, left=1, height=0.36, color=BLUE if faster else ORANGE)
         axis.plot([1, 1], [y - 0.2, y + 0.2], color=DARK, linewidth=1.2)
-        _words(axis, y, work, f"vs {beside}")
+        words(axis, y, work, f"vs {beside}")
         place = {"ha": "left" if faster else "right", "va": "center", "fontweight": "bold"}
         text, offset = f"{_ratio(ratio)} ×", (4 if faster else -4, 0)
         axis.annotate(text, (ratio, y), offset, textcoords="offset points", **place)
@@ -220,7 +214,7 @@ def best_of(results):
 def draw_accuracy(results):
     """Two bars for each row."""
     rows = accuracies(results)
-    figure, axis = _rows(len(rows), "Test accuracy in %", row=0.56)
+    figure, axis = rows_axis(len(rows), "Test accuracy in %", row=0.56)
     axis.set_xlim(0, 113)
     axis.set_xticks([])
     axis.spines["bottom"].set_visible(False)
@@ -231,7 +225,7 @@ def draw_accuracy(results):
             name = ("this library " if colour == BLUE else "published ") if y == 0 else ""
             text = f"{100 * value:.1f} {name}"
             axis.text(100 * value + 1, y + shift, text, va="center", fontweight=weight)
-        _words(axis, y, of, how)
+        words(axis, y, of, how)
     return figure
 
 
@@ -357,83 +351,6 @@ def growth_sentence(results):
     )
 
 
-# Memory
-
-
-def memory_rows(results):
-    """Work, what would be there at once, its bytes, and those that are needed."""
-    rows = []
-    [encoding, *_] = (
-        row for row in results["speed"]["rows"] if row["work"].startswith("peak memory of encoding")
-    )
-    n_images, n_filters = _numbers(encoding["work"], r"encoding ([\d,]+) images, K=(\d+)")
-    places = (32 - 6 + 1) ** 2
-    rows.append(
-        (
-            f"Features of {n_images:,} images",
-            f"{n_filters:,} filters",
-            4 * n_images * places * n_filters,
-            _numbers(encoding["ratio"], r"(\d+) MiB")[0] * 2**20,
-        )
-    )
-    grown = [r for r in results["scale_growth"]["rows"] if r["growing"] == "images"][-1]
-    places = ((grown["side"] - 6) // 3 + 1) ** 2
-    rows.append(
-        (
-            f"Features of {grown['images']:,} images",
-            f"{grown['filters']} filters, stride 3",
-            4 * grown["images"] * places * grown["filters"],
-            grown["transform (MiB)"] * 2**20,
-        )
-    )
-    conv = results.row("speed", work="peak memory of a convolutional fit")
-    n_windows = _numbers(conv["work"], r"fit, ([\d,]+) windows")[0]
-    rows.append(
-        (
-            "Convolutional k-means",
-            f"{n_windows:,} windows, and all their patches",
-            4 * n_windows * 7 * 7 * 108,
-            float(conv["ratio"]) * 4 * n_windows * 12 * 12 * 3,
-        )
-    )
-    return rows
-
-
-def draw_memory(results):
-    """A grey bar for all at once, and in it what is needed."""
-    rows = memory_rows(results)
-    figure, axis = _rows(len(rows), "Peak memory, and the size of all responses", row=0.62)
-    axis.set_xlim(0, 1.27)
-    axis.set_xticks([])
-    axis.spines["bottom"].set_visible(False)
-    for y, (work, size, naive, needed) in enumerate(rows):
-        axis.barh(y, 1, height=0.4, color=GREY)
-        axis.barh(y, max(needed / naive, 0.006), height=0.4, color=BLUE)
-        _words(axis, y, work, size, lift=0.26)
-        place = {"va": "center", "fontweight": "bold"}
-        axis.text(max(needed / naive, 0.006) + 0.015, y, f"{_bytes(needed)} here", **place)
-        axis.text(1.015, y, _bytes(naive), va="center")
-    return figure
-
-
-def memory_sentence(results):
-    """What the chart says."""
-    (work, size, naive, needed), *_ = memory_rows(results)
-    return (
-        f"{work} with {size} need {_bytes(needed)} beside the images and the features, because "
-        "images are cut, encoded and pooled a few at a time; the responses of all filters at all "
-        f"positions would take {_bytes(naive)}."
-    )
-
-
-def _numbers(text, pattern):
-    return [int(number.replace(",", "")) for number in re.search(pattern, text).groups()]
-
-
-def _bytes(n):
-    return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
-
-
 # Where others are ahead
 
 
@@ -467,30 +384,6 @@ def behind(results):
         f"{100 * PRETRAINED:.1f} % of CIFAR-10 (TURTLE, 2024), where our vote has "
         f"{100 * photographs['consensus']:.0f} %."
     )
-
-
-# What charts share
-
-
-def _rows(n, title, row=ROW):
-    """An axis for so many rows, each with words above its bar."""
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.75 + row * n), layout="constrained")
-    axis.set_ylim(n - 0.55, -0.75)
-    axis.set_yticks([])
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    figure.suptitle(title, **TITLE)
-    return figure, axis
-
-
-def _words(axis, y, first, second, lift=0.22):
-    """Words above the bar of a row, the first of them bold."""
-    words = [
-        TextArea(first, textprops={"fontweight": "bold", "fontsize": 9}),
-        TextArea(second, textprops={"fontsize": 9, "color": "#5a6069"}),
-    ]
-    box = HPacker(children=words, pad=0, sep=5)
-    place = {"xycoords": axis.get_yaxis_transform(), "box_alignment": (0, 0)}
-    axis.add_artist(AnnotationBbox(box, (0, y - lift), frameon=False, pad=0, **place))
 
 
 def _in_words(n):
